@@ -1,0 +1,1 @@
+"""OpenTelemetry-first instrumentation for ETL platforms on Django and Celery."""
