@@ -1,0 +1,111 @@
+"""The one guard: no telemetry error reaches the application.
+
+What goes wrong is counted by reason and logged once per place. The counts leave
+the process as the metric ``telemetry.drops``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from etl_telemetry.catalogue import DropReason
+
+_PACKAGE = str(Path(__file__).parent)
+_MAX_PLACES = 1_000
+_log = logging.getLogger("etl_telemetry")
+
+
+class _Ledger:
+    """Hold the counts of this process and the places that were already logged."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        # Re-entrant: the logging call below may itself drop something.
+        self.lock = threading.RLock()
+        self.counts: Counter[str] = Counter()
+        self.places: set[tuple[str, str]] = set()
+
+    def add(self, reason: str, count: int, place: str) -> bool:
+        """Count, and tell whether this place is new (bounded: then never again)."""
+        key = (reason, place)
+        with self.lock:
+            self.counts[reason] += count
+            if key in self.places or len(self.places) >= _MAX_PLACES:
+                return False
+            self.places.add(key)
+            return True
+
+
+_ledger = _Ledger()
+
+
+@contextmanager
+def absorb(where: str, *, reason: str = DropReason.INTERNAL_ERROR) -> Iterator[None]:
+    """Swallow any error inside the block; count it by reason and log it once.
+
+    ``where`` names the part of the library, for the log line. Errors of the
+    application must be raised outside of the block: it swallows everything that
+    is an ``Exception``.
+
+    >>> with absorb("docs example"):
+    ...     raise ValueError("never seen by the application")
+    """
+    try:
+        yield
+    except Exception as error:
+        _failed(where, reason, error)
+
+
+def _failed(where: str, reason: str, error: Exception) -> None:
+    place = f"{where}: {type(error).__name__}"
+    if _ledger.add(str(reason), 1, place):
+        _log.warning(
+            "telemetry_internal_error",
+            extra={"where": where, "error_type": type(error).__name__},
+            exc_info=error,
+        )
+
+
+def drop(reason: str, *, detail: str, count: int = 1) -> None:
+    """Count something that was dropped, truncated or coerced; log it once per caller's line.
+
+    ``detail`` says what, in words that contain no value of the user's data.
+
+    >>> before = drops().get("invalid_value", 0)
+    >>> drop(DropReason.INVALID_VALUE, detail="rows must be a whole number >= 0")
+    >>> drops()["invalid_value"] - before
+    1
+    """
+    place = _application_line()
+    if _ledger.add(str(reason), count, place):
+        _log.warning(
+            "telemetry_dropped",
+            extra={"reason": str(reason), "detail": detail, "caller": place},
+        )
+
+
+def drops() -> dict[str, int]:
+    """Return the totals by reason since this process began."""
+    with _ledger.lock:
+        return dict(_ledger.counts)
+
+
+def reset_after_fork() -> None:
+    """Begin at zero in a forked child: what the parent dropped is the parent's to report."""
+    _ledger.clear()
+
+
+def _application_line() -> str:
+    """Name the nearest line of the call stack that is not ours: ``file:line``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
