@@ -1,0 +1,139 @@
+"""The project's commands. `nox -l` lists them, `nox -s tests` runs one.
+
+Every session tests or shows the built wheel, never the source tree, so that a file forgotten in
+the wheel is found here and not by a user.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# Before anything that an older Python cannot parse or import.
+if sys.version_info < (3, 11):  # noqa: UP036 -- `requires-python` is not read by nox
+    sys.exit(
+        "etl-telemetry needs Python 3.11 or newer, but nox runs on "
+        + ".".join(map(str, sys.version_info[:3]))
+        + f" ({sys.executable}).\nFix: rm -rf .venv && python3.11 -m venv .venv"
+        " && .venv/bin/pip install nox"
+    )
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PLATFORM = ROOT / "examples" / "etl_platform"
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["tests", "lint", "types", "docs", "build"]
+nox.options.default_venv_backend = "virtualenv"
+
+
+def group(*names: str) -> list[str]:
+    """Read the requirements of dependency groups (pip 23.2 has no `--group`)."""
+    pyproject = nox.project.load_toml(ROOT / "pyproject.toml")
+    return list(nox.project.dependency_groups(pyproject, *names))
+
+
+def build_wheel(session: nox.Session) -> Path:
+    """Build the wheel into the session's own folder and return its path."""
+    folder = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    command = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
+    session.run(*command, str(ROOT))
+    return next(folder.glob("*.whl"))
+
+
+def install_wheel(session: nox.Session, *requirements: str, extra: str = "all") -> None:
+    """Install the built wheel, with an extra, together with what the session needs."""
+    wheel = build_wheel(session)
+    session.install(f"{wheel}[{extra}]", *requirements)
+    # A reused environment (nox -r) holds a wheel of the same version: pip would keep it.
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the example platform and show what arrived: `-- --once --report demo.json` to stop."""
+    install_wheel(session, "-r", str(PLATFORM / "requirements.txt"))
+    session.run(
+        *("python", "-m", "demo", *session.posargs),
+        env={"PYTHONPATH": str(PLATFORM)},
+        # Ctrl-C: the demo stops its own processes, which takes longer than nox's 0.3 s.
+        interrupt_timeout=30,
+        terminate_timeout=10,
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the installed wheel; arguments go to pytest."""
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
+    parallel = [] if session.posargs else ["-n", "2", "--dist", "loadgroup"]
+    session.run("pytest", *parallel, *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def compat(session: nox.Session) -> None:
+    """Run the tests that start no process on another Python, if it is there."""
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
+    quick = sorted(str(path) for path in (ROOT / "tests").glob("test_*.py"))
+    session.run("pytest", *(session.posargs or quick))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and the direction of imports."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    # import-linter reads sources and needs neither the package's nor the platform's dependencies.
+    env = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(PLATFORM)])}
+    for config in ("pyproject.toml", "examples/importlinter.toml"):
+        session.run("lint-imports", "--no-logo", "--config", config, env=env)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package, strictly."""
+    install_wheel(session, *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install_wheel(session, *group("docs"))
+    output = ROOT / "docs" / "_build" / "html"
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", str(output))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist, check them, and try the wheel in a bare environment."""
+    session.install(*group("build"))
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    artifacts = sorted(map(str, dist.iterdir()))
+    session.run("twine", "check", "--strict", *artifacts)
+    wheel = next(dist.glob("*.whl"))
+    # `python -m venv` brings the pip that a user's fresh environment has (23.2 with 3.11.7).
+    bare = Path(session.create_tmp()) / "bare"
+    shutil.rmtree(bare, ignore_errors=True)
+    session.run("python", "-m", "venv", str(bare))
+    python = str(bare / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-I", str(ROOT / "tests" / "packaging" / "smoke.py"), external=True)
+    resolve = ("-m", "pip", "install", "--quiet", "--dry-run", f"{wheel}[all]")
+    session.run(python, *resolve, external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks and print their figures; nothing here passes or fails by time."""
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
+    for script in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
