@@ -1,0 +1,71 @@
+"""Conditions of a query as SQL with parameters; attribute names are parameters, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Self
+
+
+class Loose(str):
+    """A value from a URL: it equals an attribute of any type whose text is the same."""
+
+
+class Filter:
+    """Collect conditions on a signal table `t` and its writer `w`.
+
+    >>> found = Filter().equal("t.name", "load").equal("w.service", None)
+    >>> found.sql, found.values
+    ('WHERE t.name = ?', ['load'])
+    """
+
+    def __init__(self) -> None:
+        self._conditions: list[str] = []
+        self.values: list[object] = []
+        """Parameters of `sql`, in order."""
+
+    @property
+    def sql(self) -> str:
+        """The WHERE clause; "" without conditions."""
+        return "WHERE " + " AND ".join(self._conditions) if self._conditions else ""
+
+    def equal(self, column: str, value: str | None) -> Self:
+        """Demand that a column has this value; None demands nothing."""
+        if value is not None:
+            self._conditions.append(f"{column} = ?")
+            self.values.append(value)
+        return self
+
+    def where(self, attributes: Mapping[str, object] | None) -> Self:
+        """Demand attributes of the item or, where it does not have the key, of its resource."""
+        for key, value in (attributes or {}).items():
+            test, expected = _test(value)
+            self._conditions.append(
+                "EXISTS (SELECT 1 FROM ("
+                "SELECT type, value, 1 AS place FROM json_each(t.attributes) WHERE key = ? "
+                "UNION ALL "
+                "SELECT type, value, 2 FROM json_each(w.resource) WHERE key = ? "
+                f"ORDER BY place LIMIT 1) WHERE {test})"
+            )
+            self.values += [key, key, *expected]
+        return self
+
+
+def _test(value: object) -> tuple[str, list[object]]:
+    """Return a condition on `type` and `value` of an attribute, and its parameters."""
+    if isinstance(value, Loose):
+        return (
+            "CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
+            "ELSE CAST(value AS TEXT) END = ?",
+            [str(value)],
+        )
+    if isinstance(value, bool):
+        return "type = ?", ["true" if value else "false"]
+    if isinstance(value, int | float):
+        return "type IN ('integer', 'real') AND value = ?", [value]
+    if isinstance(value, str):
+        return "type = 'text' AND value = ?", [str(value)]
+    if value is None:
+        return "type = 'null'", []
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return "type IN ('array', 'object') AND value = ?", [text]
