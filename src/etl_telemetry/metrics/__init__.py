@@ -1,0 +1,35 @@
+"""Low-level recorders: one function for each thing that the catalogue counts.
+
+Instruments are made once per process, from the catalogue, through the API's
+global meter provider. Label values are coerced to text and bounded before they
+are written, so that no caller can flood a backend with series.
+"""
+
+from etl_telemetry.metrics.labels import LabelBound, configure, label, status_of
+from etl_telemetry.metrics.record import (
+    record_active_runs,
+    record_connector_operation,
+    record_database_connections,
+    record_last_success,
+    record_pipeline_execution,
+    record_platform_info,
+    record_queue_sizes,
+    record_rows,
+    record_task_execution,
+)
+
+__all__ = [
+    "LabelBound",
+    "configure",
+    "label",
+    "record_active_runs",
+    "record_connector_operation",
+    "record_database_connections",
+    "record_last_success",
+    "record_pipeline_execution",
+    "record_platform_info",
+    "record_queue_sizes",
+    "record_rows",
+    "record_task_execution",
+    "status_of",
+]
