@@ -1,0 +1,120 @@
+"""Write the reference tables from the code: `{catalogue} metrics`, `{configuration}`.
+
+Nothing is typed twice: what the package declares is what the page shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from etl_telemetry import catalogue
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Write a Markdown table."""
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + " --- |" * len(heads)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+
+
+def code(names: Iterable[object]) -> str:
+    """Write names as code."""
+    return " ".join(f"`{name}`" for name in names) or "(none)"
+
+
+def metrics() -> Iterator[str]:
+    """Describe each metric in a section of its own, so that it can be linked."""
+    for metric in catalogue.METRICS.values():
+        yield f"### `{metric.name}`"
+        yield ""
+        yield metric.description
+        yield ""
+        facts = [
+            ("Kind", metric.kind),
+            ("Unit", f"`{metric.unit}`" if metric.unit else "(none)"),
+            ("Attributes", code(metric.attributes)),
+            ("In Prometheus", f"`{metric.prometheus}`"),
+            ("Stability", metric.stability),
+        ]
+        if metric.buckets:
+            facts.append(("Buckets", ", ".join(f"{bound:g}" for bound in metric.buckets)))
+        yield from (f"- {name}: {value}" for name, value in facts)
+        yield ""
+
+
+def bounds() -> Iterator[str]:
+    """List how many values each label may have."""
+    rows = ((f"`{key}`", f"{bound:,}") for key, bound in catalogue.BOUNDS.items())
+    return table(("Label", "Values before `other`"), rows)
+
+
+def spans() -> Iterator[str]:
+    """List the spans."""
+    rows = (
+        (f"`{s.name}`", s.kind, s.description, code(s.attributes)) for s in catalogue.SPANS
+    )
+    return table(("Name", "Kind", "What it is", "Attributes"), rows)
+
+
+def log_fields() -> Iterator[str]:
+    """List the fields of each JSON record."""
+    yield code(catalogue.LOG_FIELDS)
+
+
+def log_events() -> Iterator[str]:
+    """List the records that the library writes itself."""
+    events = catalogue.LOG_EVENTS.values()
+    rows = ((f"`{e.name}`", e.level, e.description, code(e.fields)) for e in events)
+    return table(("Message", "Level", "When", "Fields"), rows)
+
+
+def audit_events() -> Iterator[str]:
+    """List the audit events that have a name of their own."""
+    rows = ((f"`{name}`", text) for name, text in catalogue.AUDIT_EVENTS.items())
+    return table(("Event", "When"), rows)
+
+
+def statuses() -> Iterator[str]:
+    """List the values of `status`."""
+    kinds = (catalogue.RunStatus, catalogue.TaskStatus, catalogue.ConnectorStatus)
+    rows = ((kind.__doc__ or kind.__name__, code(kind)) for kind in kinds)
+    return table(("Of", "Values"), rows)
+
+
+def drop_reasons() -> Iterator[str]:
+    """List why a value can be dropped."""
+    yield code(catalogue.DropReason)
+
+
+SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
+    "metrics": metrics,
+    "bounds": bounds,
+    "spans": spans,
+    "log-fields": log_fields,
+    "log-events": log_events,
+    "audit-events": audit_events,
+    "statuses": statuses,
+    "drop-reasons": drop_reasons,
+}
+
+
+class Catalogue(SphinxDirective):
+    """`{catalogue} <section>`: a part of the catalogue."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the generated Markdown in the page's place."""
+        text = "\n".join(SECTIONS[self.arguments[0]]())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register the directives."""
+    app.add_directive("catalogue", Catalogue)
+    return {"parallel_read_safe": True}
