@@ -78,6 +78,10 @@ PIPELINE_RUN_TRIGGER = "pipeline.run.trigger"
 PIPELINE_RUN_TRIGGERED_BY = "pipeline.run.triggered_by"
 PIPELINE_RUN_ATTEMPT = "pipeline.run.attempt"
 PIPELINE_ORGANIZATION = "pipeline.organization"
+PIPELINE_RUN_ROWS_READ = "pipeline.run.rows.read"
+PIPELINE_RUN_ROWS_PROCESSED = "pipeline.run.rows.processed"
+PIPELINE_RUN_ROWS_REJECTED = "pipeline.run.rows.rejected"
+PIPELINE_RUN_ROWS_SKIPPED = "pipeline.run.rows.skipped"
 STEP_TYPE = "step.type"
 ROWS_READ = "step.rows.read"
 ROWS_PROCESSED = "step.rows.processed"
@@ -103,6 +107,14 @@ BUILD_DATE = "build_date"
 REASON = "reason"
 ARGUMENT_PREFIX = "etl_telemetry.argument."
 """Prefix of recorded arguments (`record_args`): `etl_telemetry.argument.rows`."""
+
+# On audit events.
+AUDIT_ACTOR = "audit.actor"
+AUDIT_ORGANIZATION = "audit.organization"
+AUDIT_RESOURCE_TYPE = "audit.resource.type"
+AUDIT_RESOURCE_ID = "audit.resource.id"
+AUDIT_OUTCOME = "audit.outcome"
+AUDIT_DETAILS = "audit.details"
 
 # Semantic conventions (stable; copied, since incubating modules move).
 ERROR_TYPE = "error.type"
@@ -283,6 +295,8 @@ RUN_SPAN = Span(
     (
         PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID, PIPELINE_STATUS,
         PIPELINE_RUN_TRIGGER, PIPELINE_RUN_TRIGGERED_BY, PIPELINE_RUN_ATTEMPT, ERROR_TYPE,
+        PIPELINE_RUN_ROWS_READ, PIPELINE_RUN_ROWS_PROCESSED,
+        PIPELINE_RUN_ROWS_REJECTED, PIPELINE_RUN_ROWS_SKIPPED,
     ),
 )  # fmt: skip
 STEP_SPAN = Span(
@@ -391,3 +405,9 @@ AUDIT_EVENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Audit events by name; any other snake_case name is allowed too."""
+
+AUDIT_FIELDS: tuple[str, ...] = (
+    AUDIT_ACTOR, AUDIT_ORGANIZATION, AUDIT_RESOURCE_TYPE, AUDIT_RESOURCE_ID, AUDIT_OUTCOME,
+    AUDIT_DETAILS,
+)  # fmt: skip
+"""Fields of every audit event; its name is the message, its trace comes from the record."""

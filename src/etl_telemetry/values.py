@@ -102,7 +102,10 @@ def seconds(value: object) -> float | None:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # A whole number beyond what a float holds.
+        return None
     return number if math.isfinite(number) and number >= 0 else None
 
 
