@@ -127,6 +127,12 @@ CODE_LINE_NUMBER = "code.line.number"
 DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
 SERVICE_INSTANCE_ID = "service.instance.id"
 OTEL_EVENT_NAME = "otel.event.name"
+# Semantic conventions for messaging (development upstream).
+MESSAGING_SYSTEM = "messaging.system"
+MESSAGING_DESTINATION_NAME = "messaging.destination.name"
+MESSAGING_MESSAGE_ID = "messaging.message.id"
+MESSAGING_OPERATION_NAME = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE = "messaging.operation.type"
 
 # --- Carriers and scopes ----------------------------------------------------
 
@@ -318,7 +324,15 @@ FUNCTION_SPAN = Span(
     (CODE_FUNCTION_NAME, CODE_FILE_PATH, CODE_LINE_NUMBER, ERROR_TYPE),
 )
 
-SPANS: tuple[Span, ...] = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN)
+PUBLISH_SPAN = Span(
+    "apply_async/{task.name}", "producer", "One publish of a task, also where the broker refuses.",
+    (
+        TASK_NAME, MESSAGING_SYSTEM, MESSAGING_OPERATION_TYPE, MESSAGING_OPERATION_NAME,
+        MESSAGING_MESSAGE_ID, MESSAGING_DESTINATION_NAME, ERROR_TYPE,
+    ),
+)  # fmt: skip
+
+SPANS: tuple[Span, ...] = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN)
 
 # --- Logs -------------------------------------------------------------------
 
@@ -358,7 +372,7 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("task_completed", "INFO", "A delivery of a task succeeded.",
                      (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, TASK_RESULT_SIZE)),
             LogEvent("task_failed", "ERROR", "A delivery of a task failed.",
-                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, ERROR_TYPE)),
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, ERROR_TYPE, EXCEPTION_MESSAGE)),
             LogEvent("task_retried", "WARNING", "A delivery of a task asked for a retry.",
                      (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, TASK_RETRY_REASON)),
             LogEvent("task_revoked", "WARNING", "A task was revoked or terminated.",
@@ -367,6 +381,15 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
                      (WORKER_NAME, WORKER_PID)),
             LogEvent("worker_shutdown", "INFO", "A Celery worker ended.",
                      (WORKER_NAME, WORKER_PID)),
+            LogEvent("instrumentation_already_active", "INFO",
+                     "Another product instrumented these libraries first and keeps them.",
+                     ("owners",)),
+            LogEvent("semantic_conventions_read_too_early", "WARNING",
+                     "An instrumentor had chosen the old names before set-up.",
+                     ("variable", "value")),
+            LogEvent("propagator_not_installed", "WARNING",
+                     "A propagator was named that no installed package knows.",
+                     ("propagator",)),
             LogEvent("telemetry_dropped", "WARNING",
                      "A value was dropped, cut or changed; once per line of the application.",
                      (REASON, "detail", "caller")),
