@@ -1,0 +1,1 @@
+"""Celery: life cycle of workers, runs over many tasks, task metrics and logs."""
