@@ -1,0 +1,142 @@
+"""Build the SDK objects of one process from a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry.processor.baggage import BaggageLogProcessor, BaggageSpanProcessor
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExportResult
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
+
+from etl_telemetry.config import Config
+from etl_telemetry.redaction import Policy
+from etl_telemetry.runtime import exporters
+from etl_telemetry.runtime.batching import Batcher, BatchLimits
+from etl_telemetry.runtime.collecting import Collector, Postponed
+from etl_telemetry.runtime.current import Signals
+from etl_telemetry.runtime.gate import Gate
+from etl_telemetry.runtime.loggers import LogOutlet
+from etl_telemetry.runtime.metric_export import ExportingReader
+from etl_telemetry.runtime.resource import build_resource
+from etl_telemetry.runtime.sampling import IngressSampler
+from etl_telemetry.runtime.traces import SpanOutlet
+
+Shutdowns = list[Callable[[], None]]
+
+
+def build_signals(
+    config: Config,
+    *,
+    forks: int,
+    postponed: Postponed,
+    populate: Callable[[MeterProvider], None],
+) -> Signals:
+    """Return fresh SDK objects for this process.
+
+    `populate` creates the observable instruments in the new meter provider. No
+    provider registers an exit handler: the lifecycle ends all three under one
+    deadline.
+    """
+    resource = build_resource(config, forks=forks)
+    shutdowns: Shutdowns = []
+    traces, spans = _traces(config, resource, shutdowns)
+    logs, records = _logs(config, resource, shutdowns)
+    metrics, collector = _metrics(config, resource, shutdowns, postponed)
+    if metrics is not None and collector is not None:
+        populate(metrics)
+        collector.start()
+    return Signals(
+        traces=traces,
+        metrics=metrics,
+        logs=logs,
+        spans=spans,
+        records=records,
+        collector=collector,
+        shutdowns=tuple(shutdowns),
+    )
+
+
+def _traces(
+    config: Config, resource: Resource, shutdowns: Shutdowns
+) -> tuple[TracerProvider | None, Batcher[ReadableSpan] | None]:
+    exporter = exporters.span_exporter(config)
+    if exporter is None:
+        return None, None
+    shutdowns.append(exporter.shutdown)
+    batcher: Batcher[ReadableSpan] = Batcher(
+        signal="spans",
+        export=lambda batch: exporter.export(batch) is SpanExportResult.SUCCESS,
+        limits=BatchLimits(),
+    )
+    provider = TracerProvider(
+        resource=resource, sampler=_sampler(config), shutdown_on_exit=False
+    )
+    if config.baggage_keys:
+        provider.add_span_processor(BaggageSpanProcessor(config.baggage_keys.__contains__))
+    provider.add_span_processor(Gate(SpanOutlet(batcher), policy=Policy(allow=config.allow)))
+    return provider, batcher
+
+
+def _logs(
+    config: Config, resource: Resource, shutdowns: Shutdowns
+) -> tuple[LoggerProvider | None, Batcher[ReadableLogRecord] | None]:
+    exporter = exporters.log_exporter(config)
+    if exporter is None:
+        return None, None
+    shutdowns.append(exporter.shutdown)
+    batcher: Batcher[ReadableLogRecord] = Batcher(
+        signal="log records",
+        export=lambda batch: exporter.export(batch) is LogRecordExportResult.SUCCESS,
+        limits=BatchLimits(delay=1.0),
+    )
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    if config.baggage_keys:  # Before the outlet: it must see the record first.
+        provider.add_log_record_processor(BaggageLogProcessor(config.baggage_keys.__contains__))
+    provider.add_log_record_processor(LogOutlet(batcher))
+    return provider, batcher
+
+
+def _metrics(
+    config: Config, resource: Resource, shutdowns: Shutdowns, postponed: Postponed
+) -> tuple[MeterProvider | None, Collector | None]:
+    exporter = exporters.metric_exporter(config)
+    if exporter is None:
+        return None, None
+    shutdowns.append(exporter.shutdown)
+    reader = ExportingReader(exporter)
+    views = []
+    if config.exponential_histograms:
+        views.append(
+            View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
+        )
+    provider = MeterProvider([reader], resource=resource, views=views, shutdown_on_exit=False)
+
+    def collect() -> bool:
+        reader.collect()
+        return reader.delivered
+
+    return provider, Collector(
+        collect=collect, postponed=postponed, interval=config.metric_interval
+    )
+
+
+def _sampler(config: Config) -> Sampler:
+    ratio = TraceIdRatioBased(1.0 if config.sampler_arg is None else config.sampler_arg)
+    roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": ratio}
+    root = roots[config.sampler.removeprefix("parentbased_")]
+    if not config.sampler.startswith("parentbased_"):
+        return root
+    inner = ParentBased(root)
+    return inner if config.trust_remote_sampling else IngressSampler(inner, root)

@@ -1,0 +1,85 @@
+"""The SDK objects of the current process: built at first use, dropped after a fork."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+
+from etl_telemetry import guard
+from etl_telemetry.runtime.batching import Batcher
+from etl_telemetry.runtime.collecting import Collector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signals:
+    """The three SDK providers of one process, and their ways out; None where switched off."""
+
+    traces: TracerProvider | None
+    """Makes spans."""
+    metrics: MeterProvider | None
+    """Makes instruments."""
+    logs: LoggerProvider | None
+    """Makes log records."""
+    spans: Batcher[ReadableSpan] | None
+    """Where finished spans go."""
+    records: Batcher[ReadableLogRecord] | None
+    """Where log records go."""
+    collector: Collector | None
+    """What collects and exports the metrics."""
+    shutdowns: tuple[Callable[[], None], ...]
+    """Close the exporters' connections."""
+
+
+class Current:
+    """Hold the signals of this process.
+
+    `signals` is read on every measurement and span: delegates compare it with
+    what they are bound to, and call `get` only when it differs.
+    """
+
+    __slots__ = ("_build", "_building", "_lock", "closed", "forks", "signals")
+
+    def __init__(self, build: Callable[[int], Signals]) -> None:
+        self._build = build
+        self.signals: Signals | None = None
+        self.forks = 0
+        """Forks between the process that was set up and this one."""
+        self.closed = False
+        """True after shutdown: nothing is built any more."""
+        self._reset_lock()
+
+    def get(self) -> Signals | None:
+        """Return the signals; build them first where this process has none.
+
+        None while they are being built by this very thread (exporters log), and
+        after shutdown.
+        """
+        if self.signals is not None or self.closed:
+            return self.signals
+        with self._lock:
+            if self.signals is None and not self._building and not self.closed:
+                self._building = True
+                try:
+                    with guard.absorb("building the SDK objects of this process"):
+                        self.signals = self._build(self.forks)
+                    # A build that failed once fails always: do not try on every span.
+                    self.closed = self.signals is None
+                finally:
+                    self._building = False
+            return self.signals
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's objects and locks; build nothing here."""
+        self.signals = None
+        self.forks += 1
+        self._reset_lock()
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.RLock()
+        self._building = False

@@ -1,0 +1,162 @@
+"""The life of telemetry in a process tree: install once, rebuild per process, end in time."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing.util
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider, set_logger_provider
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from etl_telemetry import guard
+from etl_telemetry.catalogue import DROPS, REASON, SCOPE
+from etl_telemetry.config import Config
+from etl_telemetry.runtime.build import build_signals
+from etl_telemetry.runtime.collecting import Postponed
+from etl_telemetry.runtime.current import Current, Signals
+from etl_telemetry.runtime.loggers import DelegatingLoggerProvider
+from etl_telemetry.runtime.meters import DelegatingMeterProvider
+from etl_telemetry.runtime.quiet import quieten_exporters
+from etl_telemetry.runtime.traces import DelegatingTracerProvider
+
+_log = logging.getLogger("etl_telemetry")
+
+
+class Lifecycle:
+    """Own the telemetry of this process and of every process it forks.
+
+    The providers that the API holds are ours and are set once; the SDK objects
+    behind them are built at the first use in each process, and never cross a
+    fork.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._postponed = Postponed()
+        self._current = Current(self._build)
+        self._traces = DelegatingTracerProvider(self._current)
+        self._metrics = DelegatingMeterProvider(self._current, self._postponed)
+        self._logs = DelegatingLoggerProvider(self._current)
+
+    def install(self) -> tuple[str, ...]:
+        """Set the API's providers and the hooks of a process' life.
+
+        Returns the signals of which another distribution already holds the
+        provider: there we cooperate, and its fork behaviour holds, not ours.
+        """
+        foreign = self._set_providers()
+        quieten_exporters()
+        self._metrics.get_meter(SCOPE).create_observable_counter(
+            DROPS.name, [_observe_drops], DROPS.unit, DROPS.description
+        )
+        os.register_at_fork(after_in_child=self._after_fork_in_child)
+        # Children of multiprocessing run no exit handlers but these.
+        multiprocessing.util.register_after_fork(self, _finalize_child)
+        _hook_uwsgi(self._after_fork_in_child, self.shutdown)
+        atexit.register(self.shutdown)
+        return foreign
+
+    def force_flush(self, deadline: float | None = None) -> bool:
+        """Export what waits; True if all of it was delivered within `deadline` seconds."""
+        signals = self._current.signals
+        if signals is None:
+            return True
+        end = time.monotonic() + self._limit(deadline)
+        ways = [way for way in (signals.spans, signals.records, signals.collector) if way]
+        pending = [way.flush() for way in ways]  # All at once; then wait for each.
+        return all([flush.wait(end) for flush in pending])
+
+    def shutdown(self, deadline: float | None = None) -> bool:
+        """End the telemetry of this process: one deadline for the three signals together.
+
+        The order is traces, logs, metrics: the last collection carries the counts
+        of what the first two could not deliver. Returns True if everything was
+        delivered. Afterwards every call is a cheap no-op.
+        """
+        signals, self._current.signals = self._current.signals, None
+        self._current.closed = True
+        if signals is None:
+            return True
+        limit = self._limit(deadline)
+        lost = _close(signals, limit)
+        for close in signals.shutdowns:
+            with guard.absorb("closing an exporter"):
+                close()
+        if lost:
+            _log.warning(
+                "telemetry_not_delivered", extra={"signals": ", ".join(lost), "deadline": limit}
+            )
+        return not lost
+
+    def _limit(self, deadline: float | None) -> float:
+        return self.config.deadline if deadline is None else deadline
+
+    def _build(self, forks: int) -> Signals:
+        return build_signals(
+            self.config,
+            forks=forks,
+            postponed=self._postponed,
+            populate=self._metrics.populate,
+        )
+
+    def _set_providers(self) -> tuple[str, ...]:
+        foreign = []
+        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            trace.set_tracer_provider(self._traces)
+        else:
+            foreign.append("traces")
+        if type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider":
+            metrics.set_meter_provider(self._metrics)
+        else:
+            foreign.append("metrics")
+        if type(get_logger_provider()).__name__ == "ProxyLoggerProvider":
+            set_logger_provider(self._logs)
+        else:
+            foreign.append("logs")
+        return tuple(foreign)
+
+    def _after_fork_in_child(self) -> None:
+        self._current.after_fork_in_child()
+        self._postponed.after_fork_in_child()
+        guard.reset_after_fork()
+
+
+def _close(signals: Signals, limit: float) -> list[str]:
+    """Close the three ways out; return the names of those that did not deliver."""
+    end = time.monotonic() + limit
+    # The metrics need a moment of their own at the end, even when the others hang.
+    early = end - limit / 4
+    lost = []
+    batchers = {"traces": signals.spans, "logs": signals.records}
+    closing = [(name, way, way.close()) for name, way in batchers.items() if way]
+    for name, way, pending in closing:
+        if not pending.wait(early):
+            way.abandon()
+            lost.append(name)
+    if signals.collector is not None and not signals.collector.close().wait(end):
+        lost.append("metrics")
+    return lost
+
+
+def _finalize_child(lifecycle: Lifecycle) -> None:
+    multiprocessing.util.Finalize(lifecycle, lifecycle.shutdown, exitpriority=-100)
+
+
+def _hook_uwsgi(after_fork: Callable[[], None], shutdown: Callable[[], bool]) -> None:
+    """Under uWSGI, which by default runs no fork hooks (opentelemetry-python#2266)."""
+    with suppress(ImportError):
+        import uwsgi  # type: ignore[import-not-found]  # noqa: PLC0415 - exists inside uWSGI only
+        import uwsgidecorators  # type: ignore[import-not-found]  # noqa: PLC0415 - as above
+
+        uwsgidecorators.postfork(after_fork)
+        uwsgi.atexit = shutdown
+
+
+def _observe_drops(_: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(count, {REASON: reason}) for reason, count in guard.drops().items()]

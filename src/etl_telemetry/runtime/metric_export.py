@@ -1,0 +1,100 @@
+"""Hand collected metrics to an exporter, each new series with a zero first.
+
+A cumulative series that is born at 1 hides its first event from `increase()` and
+`rate()`: they need two points. So the first time a counter or histogram series
+is exported, a zero at its start time goes before it, as Prometheus does itself
+with `created-timestamp-zero-ingestion`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+    NumberDataPoint,
+    Sum,
+)
+
+
+class ExportingReader(MetricReader):
+    """Export at each `collect()`; `delivered` tells how the last one went."""
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        super().__init__(
+            preferred_temporality=exporter._preferred_temporality,
+            preferred_aggregation=exporter._preferred_aggregation,
+        )
+        self._exporter = exporter
+        self._seen: set[Hashable] = set()
+        self.delivered = True
+
+    def _receive_metrics(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
+    ) -> None:
+        new: set[Hashable] = set()
+        data = _with_zeros(metrics_data, self._seen, new)
+        result = self._exporter.export(data, timeout_millis=timeout_millis)
+        self.delivered = result is MetricExportResult.SUCCESS
+        if self.delivered:
+            self._seen |= new
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
+        """Close the exporter."""
+        self._exporter.shutdown(timeout_millis=timeout_millis)
+
+
+def _with_zeros(data: MetricsData, seen: set[Hashable], new: set[Hashable]) -> MetricsData:
+    """Return `data` with a zero point before the first point of each series not in `seen`."""
+    resources = []
+    for resource in data.resource_metrics:
+        scopes = []
+        for scope in resource.scope_metrics:
+            metrics = [_metric(metric, scope.scope.name, seen, new) for metric in scope.metrics]
+            scopes.append(dataclasses.replace(scope, metrics=metrics))
+        resources.append(dataclasses.replace(resource, scope_metrics=scopes))
+    return MetricsData(resource_metrics=resources)
+
+
+def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable]) -> Metric:
+    data = metric.data
+    counts = (isinstance(data, Sum) and data.is_monotonic) or isinstance(data, Histogram)
+    if not counts or data.aggregation_temporality is not AggregationTemporality.CUMULATIVE:  # type: ignore[union-attr]
+        return metric
+    points: list[NumberDataPoint | HistogramDataPoint] = []
+    for point in data.data_points:
+        key = (scope, metric.name, frozenset((k, str(v)) for k, v in point.attributes.items()))
+        if key not in seen:
+            new.add(key)
+            points.append(_zero(point))  # type: ignore[arg-type]
+        points.append(point)  # type: ignore[arg-type]
+    if len(points) == len(data.data_points):
+        return metric
+    return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))  # type: ignore[arg-type]
+
+
+def _zero(point: NumberDataPoint | HistogramDataPoint) -> NumberDataPoint | HistogramDataPoint:
+    at = min(point.start_time_unix_nano, point.time_unix_nano - 1)
+    empty: Sequence[object] = []
+    if isinstance(point, NumberDataPoint):
+        return dataclasses.replace(
+            point, value=type(point.value)(0), time_unix_nano=at, exemplars=empty
+        )
+    return dataclasses.replace(
+        point,
+        count=0,
+        sum=0.0,
+        bucket_counts=[0] * len(point.bucket_counts),
+        min=0.0,
+        max=0.0,
+        time_unix_nano=at,
+        exemplars=empty,
+    )

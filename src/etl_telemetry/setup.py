@@ -1,0 +1,162 @@
+"""`setup_telemetry()`: the one call that switches everything on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etl_telemetry.config import Config
+    from etl_telemetry.runtime.lifecycle import Lifecycle
+
+# Named by strings, so that this room imports neither Django nor Celery.
+_SILENCERS = {
+    "django": "etl_telemetry.django.commands",
+    "celery": "etl_telemetry.celery.cli",
+}
+_log = logging.getLogger("etl_telemetry")
+
+
+class Telemetry:
+    """The handle of a process' telemetry, as `setup_telemetry()` returns it."""
+
+    __slots__ = ("_lifecycle", "config")
+
+    def __init__(self, config: Config, lifecycle: Lifecycle | None) -> None:
+        self.config = config
+        """The configuration in force."""
+        self._lifecycle = lifecycle
+
+    @property
+    def active(self) -> bool:
+        """Whether this process exports: False in silent commands and where disabled."""
+        return self._lifecycle is not None
+
+    def force_flush(self, deadline: float | None = None) -> bool:
+        """Export what waits, within `deadline` seconds (default: the configured one).
+
+        Returns whether everything that waited was delivered.
+        """
+        return True if self._lifecycle is None else self._lifecycle.force_flush(deadline)
+
+    def shutdown(self, deadline: float | None = None) -> bool:
+        """Export what waits and end the telemetry of this process, within `deadline` seconds.
+
+        Runs by itself when the process ends in the ordinary way. Returns whether
+        everything was delivered; afterwards every call is a cheap no-op.
+        """
+        return True if self._lifecycle is None else self._lifecycle.shutdown(deadline)
+
+
+class _Process:
+    """What was set up in this process tree."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.telemetry: Telemetry | None = None
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.RLock()
+
+
+_process = _Process()
+
+
+def setup_telemetry(*, service_name: str | None = None, **options: Any) -> Telemetry:
+    """Switch telemetry on for this process and all that it forks; return its handle.
+
+    Call it at Django's and Celery's start-up, in any order and as often as you
+    like: the first call counts, later ones only instrument what was not possible
+    yet. `etl_telemetry.django` in INSTALLED_APPS calls it too.
+
+    Options are the fields of `Config` and win over the environment (`OTEL_*`,
+    then `ETL_TELEMETRY_*`), the Django setting `ETL_TELEMETRY` and the defaults.
+
+    Raises `ConfigurationError`, listing every wrong value, and `MissingExtraError`
+    where an instrumentation is named whose package is not installed.
+
+    >>> telemetry = setup_telemetry(service_name="docs", enabled=False)
+    >>> telemetry.force_flush(deadline=1.0)
+    True
+    """
+    if service_name is not None:
+        options["service_name"] = service_name
+    with _process.lock:
+        if _process.telemetry is None:
+            _process.telemetry = _first(options)
+        elif options:
+            _log.debug("telemetry_already_set_up", extra={"ignored": sorted(options)})
+        telemetry = _process.telemetry
+        if telemetry.active:
+            _instrument(telemetry.config)
+        return telemetry
+
+
+def active() -> Telemetry | None:
+    """Return the handle of this process, or None before `setup_telemetry()`."""
+    return _process.telemetry
+
+
+def _first(options: Mapping[str, object]) -> Telemetry:
+    from etl_telemetry.config import Config, resolve  # noqa: PLC0415 - import stays free of work
+
+    settings = _django_settings()
+    if _is_silent(settings):
+        return Telemetry(Config(enabled=False), None)
+    config = resolve(options, os.environ, settings, directories=_directories(settings))
+    for warning in config.warnings:
+        _log.warning("configuration_warning", extra={"detail": warning})
+    if not config.enabled:
+        return Telemetry(config, None)
+    return Telemetry(config, _install(config))
+
+
+def _install(config: Config) -> Lifecycle:
+    # The SDK is loaded here, and nowhere before.
+    from etl_telemetry import metrics  # noqa: PLC0415 - as above
+    from etl_telemetry.runtime import log_bridge, propagation  # noqa: PLC0415 - as above
+    from etl_telemetry.runtime.lifecycle import Lifecycle  # noqa: PLC0415 - as above
+
+    lifecycle = Lifecycle(config)
+    foreign = lifecycle.install()
+    if foreign:
+        _log.warning("telemetry_set_up_elsewhere", extra={"signals": ", ".join(foreign)})
+    os.register_at_fork(after_in_child=_process.after_fork_in_child)
+    propagation.install(config.propagators)
+    metrics.configure(
+        max_pipelines=config.max_pipelines, max_organizations=config.max_organizations
+    )
+    if config.log_bridge:
+        log_bridge.attach(log_bridge.Bridge(level=config.log_level))
+    return lifecycle
+
+
+def _instrument(config: Config) -> None:
+    from etl_telemetry.instrumentation.table import instrument  # noqa: PLC0415 - as above
+
+    instrument(config)
+
+
+def _django_settings() -> Mapping[str, object] | None:
+    if find_spec("django") is None:
+        return None
+    settings: Mapping[str, object] | None = import_module("etl_telemetry.django.settings").read()
+    return settings
+
+
+def _is_silent(settings: Mapping[str, object] | None) -> bool:
+    return any(
+        find_spec(framework) is not None and import_module(module).is_silent(sys.argv)
+        for framework, module in _SILENCERS.items()
+    )
+
+
+def _directories(settings: Mapping[str, object] | None) -> list[Path]:
+    return [Path.cwd()]

@@ -1,0 +1,139 @@
+"""Batches: order, bounds, counts, deadlines, and use from places where locks are dangerous."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from etl_telemetry import guard
+from etl_telemetry.runtime.batching import Batcher, BatchLimits
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counts() -> Iterator[None]:
+    guard.reset_after_fork()
+    yield
+    guard.reset_after_fork()
+
+
+def _batcher(export, **limits) -> Batcher[int]:  # type: ignore[no-untyped-def]
+    return Batcher(signal="spans", export=export, limits=BatchLimits(**limits))
+
+
+def test_flush_delivers_everything_in_order_and_in_batches() -> None:
+    """What waits arrives once, in order, in batches of the size asked for."""
+    batches: list[list[int]] = []
+    batcher = _batcher(lambda batch: batches.append(batch) is None, batch_size=3, delay=60)
+    for item in range(8):
+        batcher.add(item)
+    assert batcher.flush().wait(time.monotonic() + 10)
+    assert [item for batch in batches for item in batch] == list(range(8))
+    assert max(map(len, batches)) <= 3
+    assert guard.drops() == {}
+
+
+def test_an_idle_batcher_has_no_thread() -> None:
+    """A process that emits nothing pays for no thread, and flushes at once."""
+    batcher = _batcher(lambda batch: True)
+    before = threading.active_count()
+    assert batcher.flush().wait(time.monotonic())
+    assert threading.active_count() == before
+
+
+def test_a_full_queue_drops_the_oldest_and_counts_each() -> None:
+    """What does not fit is the oldest, and its number is known."""
+    hold, got = threading.Event(), []
+
+    def export(batch: list[int]) -> bool:
+        hold.wait(10)
+        got.extend(batch)
+        return True
+
+    batcher = _batcher(export, queue_size=4, batch_size=2, delay=60)
+    batcher.add(-1)
+    batcher.add(-2)  # A batch: the worker takes it and is held.
+    deadline = time.monotonic() + 10
+    while batcher._queue and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for item in range(7):
+        batcher.add(item)
+    hold.set()
+    assert batcher.flush().wait(time.monotonic() + 10)
+    assert got == [-1, -2, 3, 4, 5, 6]
+    assert guard.drops() == {"queue_full": 3}
+
+
+def test_what_the_receiver_refused_is_counted_and_flush_says_so() -> None:
+    """A flush is true only when the receiver took everything."""
+    batcher = _batcher(lambda batch: False, delay=60)
+    batcher.add(1)
+    batcher.add(2)
+    assert not batcher.flush().wait(time.monotonic() + 10)
+    assert guard.drops() == {"not_delivered": 2}
+
+
+def test_an_exporter_that_raises_loses_its_batch_only() -> None:
+    """An error in the exporter is counted; the next batch goes out."""
+    got: list[int] = []
+
+    def export(batch: list[int]) -> bool:
+        if 1 in batch:
+            raise OSError("broken pipe")
+        got.extend(batch)
+        return True
+
+    batcher = _batcher(export, delay=60)
+    batcher.add(1)
+    assert not batcher.flush().wait(time.monotonic() + 10)
+    batcher.add(2)
+    assert batcher.flush().wait(time.monotonic() + 10)
+    assert got == [2]
+    assert guard.drops() == {"internal_error": 1, "not_delivered": 1}
+
+
+def test_close_gives_up_at_the_deadline_and_counts_what_is_left() -> None:
+    """A receiver that hangs costs the deadline, no more, and the loss is known."""
+    hang = threading.Event()
+    batcher = _batcher(lambda batch: hang.wait(30), delay=60)
+    for item in range(3):
+        batcher.add(item)
+    assert not batcher.close().wait(time.monotonic() + 0.2)
+    assert batcher.abandon() == 3
+    assert guard.drops() == {"not_delivered": 3}
+    batcher.add(4)
+    assert guard.drops() == {"not_delivered": 4}
+    hang.set()
+
+
+def test_adding_from_a_destructor_during_an_add_does_not_deadlock() -> None:
+    """A span that a garbage collection ends in the middle of another one's end goes out too (trap 4)."""
+    got: list[int] = []
+    batcher = _batcher(lambda batch: got.extend(batch) is None, batch_size=2, delay=60)
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            batcher.add(-1)
+
+    def work() -> None:
+        old = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            for item in range(300):
+                Cycle()
+                batcher.add(item)
+        finally:
+            gc.set_threshold(*old)
+            gc.collect()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert batcher.flush().wait(time.monotonic() + 10)
+    assert sorted(got) == [-1] * 300 + list(range(300))

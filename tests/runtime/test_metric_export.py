@@ -1,0 +1,101 @@
+"""The exporting reader: zeros first, and the truth about delivery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etl_telemetry.runtime.metric_export import ExportingReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+)
+
+
+class _Memory(MetricExporter):
+    """Keep what was exported, and answer as told."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.exports: list[dict[str, list[tuple[Any, ...]]]] = []
+        self.answer = MetricExportResult.SUCCESS
+
+    def export(self, metrics_data: MetricsData, **_: Any) -> MetricExportResult:  # type: ignore[override]
+        self.exports.append(
+            {
+                metric.name: [
+                    (dict(p.attributes), getattr(p, "value", None) or getattr(p, "count", 0))
+                    for p in metric.data.data_points
+                ]
+                for resource in metrics_data.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            }
+        )
+        return self.answer
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        pass
+
+
+def _meter(**options: Any) -> tuple[_Memory, ExportingReader, Any]:
+    exporter = _Memory(**options)
+    reader = ExportingReader(exporter)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    return exporter, reader, provider.get_meter("test")
+
+
+def test_a_new_series_of_a_counter_and_a_histogram_begins_with_zero() -> None:
+    """Before the first point of each label set goes a zero, once."""
+    exporter, reader, meter = _meter()
+    runs, seconds = meter.create_counter("runs"), meter.create_histogram("seconds")
+    runs.add(3, {"status": "success"})
+    seconds.record(1.5)
+    reader.collect()
+    runs.add(1, {"status": "success"})
+    runs.add(1, {"status": "failed"})
+    reader.collect()
+    ok, failed = {"status": "success"}, {"status": "failed"}
+    assert exporter.exports == [
+        {"runs": [(ok, 0), (ok, 3)], "seconds": [({}, 0), ({}, 1)]},
+        {"runs": [(ok, 4), (failed, 0), (failed, 1)], "seconds": [({}, 1)]},
+    ]
+
+
+def test_gauges_and_up_down_counters_get_no_zero() -> None:
+    """A zero would be a value that was never true."""
+    exporter, reader, meter = _meter()
+    meter.create_gauge("size").set(7)
+    meter.create_up_down_counter("open").add(2)
+    reader.collect()
+    assert exporter.exports == [{"size": [({}, 7)], "open": [({}, 2)]}]
+
+
+def test_delta_temporality_gets_no_zero() -> None:
+    """A delta needs no point before it."""
+    from opentelemetry.sdk.metrics import Counter
+
+    exporter, reader, meter = _meter(
+        preferred_temporality={Counter: AggregationTemporality.DELTA}
+    )
+    meter.create_counter("runs").add(3)
+    reader.collect()
+    assert exporter.exports == [{"runs": [({}, 3)]}]
+
+
+def test_a_zero_that_was_not_delivered_is_sent_again() -> None:
+    """Only what the receiver took counts as seen."""
+    exporter, reader, meter = _meter()
+    meter.create_counter("runs").add(3)
+    exporter.answer = MetricExportResult.FAILURE
+    reader.collect()
+    assert not reader.delivered
+    exporter.answer = MetricExportResult.SUCCESS
+    reader.collect()
+    assert reader.delivered
+    assert exporter.exports == [{"runs": [({}, 0), ({}, 3)]}] * 2
