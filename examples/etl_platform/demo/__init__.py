@@ -1,0 +1,1 @@
+"""Run the whole platform on one machine and compare its ledger with what arrived over OTLP."""

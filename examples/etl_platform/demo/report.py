@@ -1,0 +1,74 @@
+"""The report in the terminal: runs, rows, one trace, and the reconciliation."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from demo import trace
+from demo.facts import ROW_KINDS
+from demo.summary import Summary, percentile
+from etl_telemetry.viewer.query import Query
+
+STATUSES = ("success", "failed", "cancelled", "lost")
+
+
+def show(console: Console, summary: Summary, query: Query, *, trace_id: str | None) -> None:
+    """Print everything."""
+    console.print(_runs(summary))
+    if trace_id:
+        console.rule("One run")
+        console.print(trace.show(query, trace_id))
+    console.rule("Reconciliation: ledger against OTLP")
+    for difference in summary.differences:
+        console.print(str(difference), style="red")
+    if summary.differences:
+        console.print(f"NOT EQUAL: {len(summary.differences)} differences", style="bold red")
+    else:
+        console.print(f"EQUAL: {_total(summary)}", style="bold green")
+
+
+def _total(summary: Summary) -> str:
+    facts = summary.facts
+    return (
+        f"{sum(facts.runs.values()):,} runs, {sum(facts.traces.values()):,} run traces, "
+        f"{sum(facts.tasks.values()):,} task deliveries, "
+        f"{summary.rows().get('read', 0):,} rows read, by pipeline and status"
+    )
+
+
+def _runs(summary: Summary) -> Table:
+    table = Table(title="Runs that arrived over OTLP", show_footer=True)
+    totals = summary.rows()
+    table.add_column("pipeline", "all", no_wrap=True)
+    for status in STATUSES:
+        number = sum(n for (_, found), n in summary.facts.runs.items() if found == status)
+        table.add_column(status, f"{number:,}", justify="right")
+    table.add_column("rate", _percent(summary.success_rate()), justify="right")
+    for kind in ROW_KINDS:
+        table.add_column(f"rows {kind}", f"{totals.get(kind, 0):,}", justify="right")
+    everything = sorted(value for values in summary.durations.values() for value in values)
+    for share in (50, 95):
+        table.add_column(f"p{share} s", _seconds(percentile(everything, share)), justify="right")
+    for name in summary.pipelines:
+        rows, seconds = summary.rows(name), summary.durations.get(name, ())
+        table.add_row(
+            name,
+            *(_count(summary.facts.runs.get((name, status), 0)) for status in STATUSES),
+            _percent(summary.success_rate(name)),
+            *(_count(rows.get(kind, 0)) for kind in ROW_KINDS),
+            *(_seconds(percentile(seconds, share)) for share in (50, 95)),
+        )
+    return table
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
