@@ -7,7 +7,7 @@ it does not know, which can deadlock with a log handler that touches the span
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
@@ -19,6 +19,7 @@ AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] |
 DEFAULT_LIMIT = 1_024
 MAX_ITEMS = 128
 _INT64 = 2**63
+_MAX_FLOAT = sys.float_info.max
 
 
 def text(value: object, *, limit: int = DEFAULT_LIMIT) -> str:
@@ -29,12 +30,7 @@ def text(value: object, *, limit: int = DEFAULT_LIMIT) -> str:
     >>> text("x" * 5, limit=3)
     'xx…'
     """
-    if isinstance(value, str):
-        result = value
-    elif isinstance(value, (bytes, bytearray)):
-        result = bytes(value[: limit + 1]).decode("utf-8", "replace")
-    else:
-        result = _printed(value)
+    result = value if type(value) is str else _printed(value, limit)
     if len(result) > limit:
         guard.drop(DropReason.TRUNCATED, detail=f"text longer than {limit} characters was cut")
         result = result[: limit - 1] + "…"
@@ -45,21 +41,24 @@ def text(value: object, *, limit: int = DEFAULT_LIMIT) -> str:
 def attribute(value: object, *, limit: int = DEFAULT_LIMIT) -> AttributeValue:
     """Return ``value`` as an OpenTelemetry attribute value: a scalar or a list of one type.
 
-    Numbers keep their type where 64 bits hold them; sequences are cut at 128
-    items and become text where their types differ; everything else becomes text.
+    Numbers keep their type where 64 bits hold them; lists and tuples are cut at
+    128 items and become text where their types differ; everything else becomes text.
 
     >>> attribute((1, 2))
     [1, 2]
     >>> attribute({"a": 1})
     "{'a': 1}"
     """
-    if type(value) is str and len(value) <= limit and value.isascii():
-        return value  # Hot path: nearly every attribute.
-    if isinstance(value, (bool, int, float, Integral)):
-        return _number(value)
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        return _sequence(value, limit=limit)
-    return text(value, limit=limit)
+    kind = type(value)
+    if kind is str or kind is bool or kind is float:
+        return text(value, limit=limit) if kind is str else value  # type: ignore[return-value]
+    if kind is int and -_INT64 <= value < _INT64:  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    result: AttributeValue | None = None
+    # The application's own classes may fail at anything, `isinstance` included.
+    with guard.absorb("reading a value of the application", reason=DropReason.INVALID_VALUE):
+        result = _converted(value, limit)
+    return text(value, limit=limit) if result is None else result
 
 
 def attributes(
@@ -83,15 +82,11 @@ def count(value: object) -> int | None:
     >>> count(3), count(-1), count("3"), count(float("nan"))
     (3, None, None, None)
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, Integral):
-        number = int(value)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    else:
-        return None
-    return number if 0 <= number < _INT64 else None
+    if type(value) is not int:
+        value = _number(value)
+        if isinstance(value, float):
+            value = int(value) if value.is_integer() else None
+    return value if value is not None and 0 <= value < _INT64 else None
 
 
 def seconds(value: object) -> float | None:
@@ -100,39 +95,50 @@ def seconds(value: object) -> float | None:
     >>> seconds(1), seconds(-0.1), seconds(float("inf")), seconds("1")
     (1.0, None, None, None)
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # A whole number beyond what a float holds.
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+    number = _number(value)
+    # The comparison is exact for ints beyond a float, and false for NaN.
+    return float(number) if number is not None and 0 <= number <= _MAX_FLOAT else None
 
 
-def _printed(value: object) -> str:
+def _printed(value: object, limit: int) -> str:
     result = f"<unprintable {type(value).__name__}>"
     with guard.absorb("printing a value of the application", reason=DropReason.INVALID_VALUE):
-        result = str(value)
+        if isinstance(value, (bytes, bytearray)):
+            result = bytes(value[: limit + 1]).decode("utf-8", "replace")
+        elif isinstance(value, str):
+            result = str.__str__(value)  # A subclass may print itself as it likes.
+        else:
+            result = str.__str__(str(value))
     return result
 
 
-def _number(value: float | Integral) -> AttributeValue:
-    if isinstance(value, bool):
-        return value
+def _number(value: object) -> int | float | None:
+    result: int | float | None = None
+    with guard.absorb("reading a number", reason=DropReason.INVALID_VALUE):
+        if isinstance(value, bool):
+            pass
+        elif isinstance(value, Integral):
+            result = int(value)
+        elif isinstance(value, Real):
+            result = float(value)
+    return result
+
+
+def _converted(value: object, limit: int) -> AttributeValue | None:
+    """Return numbers and sequences as the protocol has them; None for all that becomes text."""
     if isinstance(value, Integral):
         number = int(value)
-        return number if -_INT64 <= number < _INT64 else text(number)
-    return float(value)
+        return number if -_INT64 <= number < _INT64 else None
+    if isinstance(value, float):
+        return float(value)
+    # Other sequences are the application's own classes: print them, run no more of them.
+    return _sequence(value, limit) if isinstance(value, (list, tuple, range)) else None
 
 
-def _sequence(value: Sequence[object], *, limit: int) -> AttributeValue:
-    if not isinstance(value, (list, tuple, range)):
-        return text(value, limit=limit)  # The application's own class: print it, run no more of it.
+def _sequence(value: Sequence[object], limit: int) -> AttributeValue:
     items = [attribute(item, limit=limit) for item in value[:MAX_ITEMS]]
     if len(value) > MAX_ITEMS:
-        guard.drop(
-            DropReason.TRUNCATED, detail=f"sequence longer than {MAX_ITEMS} items was cut"
-        )
+        guard.drop(DropReason.TRUNCATED, detail=f"sequence longer than {MAX_ITEMS} items was cut")
     if len({type(item) for item in items}) <= 1 and not any(isinstance(i, list) for i in items):
         return items  # type: ignore[return-value]
     return [text(item, limit=limit) for item in items]
