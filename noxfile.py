@@ -42,7 +42,7 @@ def build_wheel(session: nox.Session) -> Path:
     folder = Path(session.create_tmp()) / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
     command = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
-    session.run(*command, str(ROOT))
+    session.run_install(*command, str(ROOT))
     return next(folder.glob("*.whl"))
 
 
