@@ -6,9 +6,24 @@ import json
 from collections.abc import Mapping
 from typing import Self
 
+_ATTRIBUTE = """EXISTS (SELECT 1 FROM (
+  SELECT type, value, 1 AS place FROM json_each(t.attributes) WHERE key = ?
+  UNION ALL SELECT type, value, 2 FROM json_each(w.resource) WHERE key = ?
+  ORDER BY place LIMIT 1) WHERE %s)"""
+_AS_TEXT = """CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'
+  WHEN 'null' THEN 'null' ELSE CAST(value AS TEXT) END = ?"""
+_IS_BOOL = "type = ?"
+_IS_NUMBER = "type IN ('integer', 'real') AND value = ?"
+_IS_TEXT = "type = 'text' AND value = ?"
+_IS_NULL = "type = 'null'"
+_IS_OTHER = "type IN ('array', 'object') AND value = ?"
+_MAX_INTEGER = 2**63
+
 
 class Loose(str):
     """A value from a URL: it equals an attribute of any type whose text is the same."""
+
+    __slots__ = ()
 
 
 class Filter:
@@ -40,13 +55,7 @@ class Filter:
         """Demand attributes of the item or, where it does not have the key, of its resource."""
         for key, value in (attributes or {}).items():
             test, expected = _test(value)
-            self._conditions.append(
-                "EXISTS (SELECT 1 FROM ("
-                "SELECT type, value, 1 AS place FROM json_each(t.attributes) WHERE key = ? "
-                "UNION ALL "
-                "SELECT type, value, 2 FROM json_each(w.resource) WHERE key = ? "
-                f"ORDER BY place LIMIT 1) WHERE {test})"
-            )
+            self._conditions.append(_ATTRIBUTE % test)
             self.values += [key, key, *expected]
         return self
 
@@ -54,18 +63,13 @@ class Filter:
 def _test(value: object) -> tuple[str, list[object]]:
     """Return a condition on `type` and `value` of an attribute, and its parameters."""
     if isinstance(value, Loose):
-        return (
-            "CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
-            "ELSE CAST(value AS TEXT) END = ?",
-            [str(value)],
-        )
-    if isinstance(value, bool):
-        return "type = ?", ["true" if value else "false"]
-    if isinstance(value, int | float):
-        return "type IN ('integer', 'real') AND value = ?", [value]
+        return _AS_TEXT, [str(value)]
     if isinstance(value, str):
-        return "type = 'text' AND value = ?", [str(value)]
+        return _IS_TEXT, [str(value)]
     if value is None:
-        return "type = 'null'", []
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return "type IN ('array', 'object') AND value = ?", [text]
+        return _IS_NULL, []
+    if isinstance(value, bool):
+        return _IS_BOOL, ["true" if value else "false"]
+    if isinstance(value, int | float) and -_MAX_INTEGER <= value < _MAX_INTEGER:
+        return _IS_NUMBER, [value]
+    return _IS_OTHER, [json.dumps(value, ensure_ascii=False, separators=(",", ":"))]

@@ -10,8 +10,9 @@ import base64
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -25,6 +26,9 @@ from etl_telemetry.viewer.records import Attributes, Json
 
 MAX_INTEGER = 2**63 - 1
 """Greatest integer of SQLite; OTLP's unsigned times are cut here (year 2262)."""
+
+TRACE_ID, SPAN_ID = 16, 8
+"""Sizes in bytes."""
 
 SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUS_CODES = ("unset", "ok", "error")
@@ -116,21 +120,24 @@ def number(value: float) -> Json:
 def plain(value: AnyValue) -> Json:
     """Return an OTLP value as JSON data; bytes become base64 text, an empty value None."""
     which = value.WhichOneof("value")
-    if which == "string_value":
+    if which == "string_value":  # First, since most are.
         return value.string_value
-    if which == "int_value":
-        return value.int_value
-    if which == "bool_value":
-        return value.bool_value
-    if which == "double_value":
-        return number(value.double_value)
-    if which == "array_value":
-        return [plain(item) for item in value.array_value.values]
-    if which == "kvlist_value":
-        return attributes(value.kvlist_value.values)
-    if which == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode("ascii")
-    return None
+    convert = _PLAIN.get(which or "")
+    return convert(value) if convert else None
+
+
+def _bytes(value: AnyValue) -> Json:
+    return base64.b64encode(value.bytes_value).decode("ascii")
+
+
+_PLAIN: dict[str, Callable[[AnyValue], Json]] = {
+    "int_value": attrgetter("int_value"),
+    "bool_value": attrgetter("bool_value"),
+    "double_value": lambda value: number(value.double_value),
+    "array_value": lambda value: [plain(item) for item in value.array_value.values],
+    "kvlist_value": lambda value: attributes(value.kvlist_value.values),
+    "bytes_value": _bytes,
+}
 
 
 def attributes(pairs: Iterable[KeyValue]) -> Attributes:
@@ -184,19 +191,19 @@ def spans(request: ExportTraceServiceRequest) -> Batch:
 
 def _span(span: Span) -> SpanRow | str:
     """Return the row of one span, or why it was left out."""
-    trace_id = identifier(span.trace_id, 16)
+    trace_id = identifier(span.trace_id, TRACE_ID)
     if trace_id is None:
         return "trace_id must be 16 bytes, not all zero"
-    span_id = identifier(span.span_id, 8)
+    span_id = identifier(span.span_id, SPAN_ID)
     if span_id is None:
         return "span_id must be 8 bytes, not all zero"
     parent = span.parent_span_id
-    if parent and len(parent) != 8:
+    if parent and len(parent) != SPAN_ID:
         return "parent_span_id must be 8 bytes or empty"
     return SpanRow(
         trace_id,
         span_id,
-        identifier(parent, 8),
+        identifier(parent, SPAN_ID),
         span.name,
         _name(SPAN_KINDS, span.kind),
         min(span.start_time_unix_nano, MAX_INTEGER),
@@ -249,7 +256,7 @@ def _log(record: LogRecord) -> LogRow:
         record.severity_text,
         record.event_name,
         dumps(plain(record.body)),
-        identifier(record.trace_id, 16),
-        identifier(record.span_id, 8),
+        identifier(record.trace_id, TRACE_ID),
+        identifier(record.span_id, SPAN_ID),
         dumps(attributes(record.attributes)),
     )

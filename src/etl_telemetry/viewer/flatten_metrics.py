@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import TypeAlias
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -19,6 +20,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from etl_telemetry.viewer.flatten import (
     MAX_INTEGER,
+    SPAN_ID,
+    TRACE_ID,
     Batch,
     PointRow,
     SeriesKey,
@@ -39,7 +42,7 @@ NO_RECORDED_VALUE = 1
 TEMPORALITIES = ("", "delta", "cumulative")
 
 
-class _Rejected(Exception):
+class _RejectedError(Exception):
     """A data point breaks the protocol; the text says why."""
 
 
@@ -71,11 +74,12 @@ def _metric(metric: Metric, rows: list[PointRow], batch: Batch) -> None:
     elif temporality is not None and not word:
         problem = "aggregation_temporality must be delta or cumulative"
     for point in data.data_points:
+        if problem:
+            batch.rejected[problem] += 1
+            continue
         try:
-            if problem:
-                raise _Rejected(problem)
             rows.append(_point(metric, kind, word, point))
-        except _Rejected as error:
+        except _RejectedError as error:
             batch.rejected[str(error)] += 1
 
 
@@ -106,15 +110,15 @@ def _number(point: NumberDataPoint | Exemplar) -> Json:
         return point.as_int
     if which == "as_double":
         return number(point.as_double)
-    raise _Rejected("a number data point must have a value")
+    raise _RejectedError("a number data point must have a value")
 
 
 def _histogram(point: HistogramDataPoint) -> Json:
     bounds, buckets = point.explicit_bounds, point.bucket_counts
-    if buckets and len(buckets) != len(bounds) + 1 or bounds and not buckets:
-        raise _Rejected("bucket_counts must be one longer than explicit_bounds, or both empty")
-    if any(not low < high for low, high in zip(bounds, bounds[1:], strict=False)):
-        raise _Rejected("explicit_bounds must increase")
+    if len(buckets) != (len(bounds) + 1 if bounds or buckets else 0):
+        raise _RejectedError("bucket_counts must be one longer than explicit_bounds, or both empty")
+    if not all(low < high for low, high in pairwise(bounds)):
+        raise _RejectedError("explicit_bounds must increase")
     return {**_common(point), "buckets": list(buckets)}
 
 
@@ -153,13 +157,13 @@ def _summary(point: SummaryDataPoint) -> Json:
 def _exemplars(exemplars: Iterable[Exemplar]) -> str:
     return dumps(
         [
-            {
-                "value": _number(exemplar),
-                "time_ns": min(exemplar.time_unix_nano, MAX_INTEGER),
-                "trace_id": identifier(exemplar.trace_id, 16),
-                "span_id": identifier(exemplar.span_id, 8),
-                "attributes": attributes(exemplar.filtered_attributes),
-            }
+            (
+                _number(exemplar),
+                min(exemplar.time_unix_nano, MAX_INTEGER),
+                identifier(exemplar.trace_id, TRACE_ID),
+                identifier(exemplar.span_id, SPAN_ID),
+                attributes(exemplar.filtered_attributes),
+            )
             for exemplar in exemplars
             if exemplar.WhichOneof("value")
         ]

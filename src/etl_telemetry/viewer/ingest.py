@@ -21,9 +21,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from etl_telemetry.viewer import body, flatten, flatten_metrics
-from etl_telemetry.viewer.http import Answer, HttpError, Request, Route
-from etl_telemetry.viewer.store import Store, StoreError
+from etl_telemetry.viewer import flatten, flatten_metrics
+from etl_telemetry.viewer.refusal import HttpError
+from etl_telemetry.viewer.routing import Answer, Request, Route
+from etl_telemetry.viewer.schema import StoreError
+from etl_telemetry.viewer.store import Store
 from etl_telemetry.viewer.wire import JSON, PROTOBUF, WireError, decode, encode
 
 
@@ -77,7 +79,7 @@ def _ingest(store: Store, max_body: int, signal: _Signal, request: Request) -> A
             f"Content-Type must be {PROTOBUF} or {JSON}, got {request.content_type[:60]!r}",
             Accept=f"{PROTOBUF}, {JSON}",
         )
-    data = body.read(request, max_body=max_body)
+    data = request.body.read(at_most=max_body)
     try:
         message = decode(data, request.content_type, signal.request)
         batch = signal.flatten(message)

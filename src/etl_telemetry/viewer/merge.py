@@ -27,7 +27,7 @@ def parse(kind: str, bounds: Sequence[float], text: str) -> Value:
         return _histogram(data, bounds)
     if kind == "exponential_histogram":
         return _exponential(data)
-    return _float(data)
+    return real(data)
 
 
 def dump(value: Value) -> str:
@@ -39,18 +39,22 @@ def dump(value: Value) -> str:
     return json.dumps(value)
 
 
-def _float(value: Any) -> Any:
+def real(value: float | str) -> float:
     """Return a number; special floats are kept by name, since JSON has none."""
     return float(value) if isinstance(value, str) else value
+
+
+def _maybe(value: float | str | None) -> float | None:
+    return None if value is None else real(value)
 
 
 def _histogram(data: dict[str, Any], bounds: Sequence[float]) -> Histogram:
     return Histogram(
         count=data["count"],
-        sum=_float(data["sum"]),
-        min=_float(data.get("min")),
-        max=_float(data.get("max")),
-        bounds=tuple(_float(bound) for bound in bounds),
+        sum=_maybe(data["sum"]),
+        min=_maybe(data.get("min")),
+        max=_maybe(data.get("max")),
+        bounds=tuple(real(bound) for bound in bounds),
         buckets=tuple(data.get("buckets", ())),
     )
 
@@ -58,12 +62,12 @@ def _histogram(data: dict[str, Any], bounds: Sequence[float]) -> Histogram:
 def _exponential(data: dict[str, Any]) -> ExponentialHistogram:
     return ExponentialHistogram(
         count=data["count"],
-        sum=_float(data["sum"]),
-        min=_float(data["min"]),
-        max=_float(data["max"]),
+        sum=_maybe(data["sum"]),
+        min=_maybe(data["min"]),
+        max=_maybe(data["max"]),
         scale=data["scale"],
         zero_count=data["zero_count"],
-        zero_threshold=_float(data["zero_threshold"]),
+        zero_threshold=real(data["zero_threshold"]),
         positive={int(index): count for index, count in data["positive"].items()},
         negative={int(index): count for index, count in data["negative"].items()},
     )
@@ -165,7 +169,5 @@ def _sparse_sum(*sides: tuple[dict[int, int], int]) -> dict[int, int]:
     return dict(sorted(merged.items()))
 
 
-def _both(
-    join: Callable[[Any, Any], int | float], a: int | float | None, b: int | float | None
-) -> int | float | None:
+def _both(join: Callable[[float, float], float], a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else join(a, b)

@@ -8,28 +8,35 @@ True
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from types import TracebackType
 from typing import Self
 
+from etl_telemetry.errors import TelemetryError
 from etl_telemetry.viewer import api, ingest
-from etl_telemetry.viewer.http import Router
 from etl_telemetry.viewer.query import Query
+from etl_telemetry.viewer.routing import Router
 from etl_telemetry.viewer.server import Server
 from etl_telemetry.viewer.store import Store
 
 MAX_BODY = 16 * 2**20
+"""Default bound of a request's body in bytes."""
 TIMEOUT = 75.0
+"""Default seconds for a client; more than the 60 s between two exports of metrics."""
+
+_POLL = 0.1
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 -- only named
 
 
-class ReceiverError(Exception):
+class ReceiverError(TelemetryError):
     """The receiver cannot start; the text says why and what to do."""
 
 
 class Receiver:
     """Receive OTLP/HTTP into a store and answer questions about it.
 
-    One instance is started once. Everything that was answered with 200 is in the store.
+    One instance is started once. What was answered with 200 is in the store.
     """
 
     def __init__(
@@ -52,13 +59,15 @@ class Receiver:
         """
         self._host, self._port, self._timeout = host, port, timeout
         self._router = Router(
-            *ingest.routes(store, max_body=max_body), *api.routes(Query(store.path))
+            *ingest.routes(store, max_body=max_body),
+            *api.routes(Query(store.path)),
+            local=is_local(host),
         )
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Listen, and serve from a thread of its own.
+        """Listen, and serve from threads of its own.
 
         Raises:
             ReceiverError: The address is in use or not ours.
@@ -67,14 +76,17 @@ class Receiver:
         if self._server is not None:
             raise RuntimeError("this receiver was started before; make a new one")
         try:
-            self._server = Server(self._host, self._port, self._router, timeout=self._timeout)
+            self._server = Server(
+                host=self._host, port=self._port, router=self._router, patience=self._timeout
+            )
         except (OSError, OverflowError) as error:
             raise ReceiverError(
                 f"cannot listen on {self._host} port {self._port}: {error}; "
                 "stop what uses the port, or choose another one with --port (0: any free one)"
             ) from error
+        serve = self._server.serve_forever
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="etl-telemetry-viewer", daemon=True
+            target=serve, args=(_POLL,), name="etl-telemetry-viewer", daemon=True
         )
         self._thread.start()
         return self
@@ -83,7 +95,8 @@ class Receiver:
         """Stop listening, end all connections, wait at most `deadline` seconds for threads."""
         if self._server is None or self._thread is None:
             return
-        self._server.shutdown()
+        if self._thread.is_alive():  # Not so in a forked child, where shutdown() would wait.
+            self._server.shutdown()
         self._server.server_close()
         self._thread.join(deadline)
         self._server.disconnect_all(deadline)
@@ -92,8 +105,8 @@ class Receiver:
     @property
     def address(self) -> str:
         """The URL for OTEL_EXPORTER_OTLP_ENDPOINT, for instance `http://127.0.0.1:4318`."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}"
+        host = _EVERYWHERE.get(self._host, self._host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def port(self) -> int:
@@ -103,8 +116,8 @@ class Receiver:
             RuntimeError: It was not started.
         """
         if self._server is None:
-            raise RuntimeError("this receiver has no port before start()")
-        port: int = self._server.server_address[1]
+            raise RuntimeError("a receiver has no port before start()")
+        port: int = self._server.socket.getsockname()[1]
         return port
 
     @property
@@ -122,3 +135,17 @@ class Receiver:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only this machine can reach an address.
+
+    >>> is_local("localhost"), is_local("::1"), is_local("0.0.0.0"), is_local("example.org")
+    (True, True, False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

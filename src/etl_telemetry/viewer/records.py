@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Attributes: TypeAlias = "dict[str, Json]"
 
 
@@ -200,6 +200,22 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One measurement that a point remembers, with the span in which it was taken."""
+
+    value: int | float
+    """What was measured."""
+    time_ns: int
+    """When."""
+    trace_id: str | None
+    """32 hex digits, or None outside a trace."""
+    span_id: str | None
+    """16 hex digits, or None outside a span."""
+    attributes: Attributes
+    """Attributes that the point itself does not have."""
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One data point as it arrived."""
 
@@ -209,8 +225,8 @@ class Point:
     """When the value was taken."""
     value: Value | None
     """The value; None when the writer said that the series has ended."""
-    exemplars: tuple[Attributes, ...]
-    """Exemplars: `value`, `time_ns`, `trace_id`, `span_id`, `attributes`."""
+    exemplars: tuple[Exemplar, ...]
+    """Exemplars, in the order of the writer."""
 
 
 @dataclass(frozen=True, slots=True)

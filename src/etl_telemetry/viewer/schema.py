@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from etl_telemetry.errors import TelemetryError
+
 VERSION = 1
 """`PRAGMA user_version` of a file that this code can read and write."""
 
@@ -55,3 +57,7 @@ CREATE TABLE IF NOT EXISTS totals (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dropped (name TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
+
+
+class StoreError(TelemetryError):
+    """The store cannot be opened, read or written; the text says why and what to do."""

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from etl_telemetry.viewer.flatten import Batch, PointRow, SeriesKey, Source
-from etl_telemetry.viewer.schema import SCHEMA, VERSION
+from etl_telemetry.viewer.schema import SCHEMA, VERSION, StoreError
 from etl_telemetry.viewer.totals import fold
 
 MAX_ROWS = 1_000_000
@@ -48,9 +48,9 @@ _NEW_SERIES = """INSERT INTO series (source_id, metric, kind, temporality, unit,
 _SERIES = """SELECT id FROM series WHERE source_id = ? AND metric = ? AND kind = ?
   AND temporality = ? AND unit = ? AND description = ? AND bounds = ? AND attributes = ?"""
 
-
-class StoreError(Exception):
-    """The store cannot be opened or written; the text says why and what to do."""
+_TRIM = "DELETE FROM %(table)s WHERE seq <= (SELECT max(seq) FROM %(table)s) - ?"
+_DROPPED = """INSERT INTO dropped VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"""
 
 
 class Store:
@@ -178,17 +178,12 @@ class Store:
 
     def _trim(self, table: str) -> None:
         """Drop the oldest rows past the bound; `seq` has no gaps, so this needs no count."""
-        sql = f"DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?"
-        dropped = self._db.execute(sql, (self._max_rows,)).rowcount
+        dropped = self._db.execute(_TRIM % {"table": table}, (self._max_rows,)).rowcount
         if dropped > 0:
             self._count_dropped(table, dropped)
 
     def _count_dropped(self, name: str, count: int) -> None:
-        self._db.execute(
-            "INSERT INTO dropped VALUES (?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET count = count + excluded.count",
-            (name, count),
-        )
+        self._db.execute(_DROPPED, (name, count))
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -198,23 +193,28 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StoreError(_unwritable(path, error)) from error
     try:
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if found != VERSION and (found or tables):
-            raise StoreError(
-                f"the store {path} has version {found}, this viewer reads version {VERSION}; "
-                "give another file, or remove this one"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.executescript(SCHEMA)
-        db.execute(f"PRAGMA user_version = {VERSION}")
-    except BaseException as error:
+        _prepare(db, path)
+    except sqlite3.Error as error:
         db.close()
-        if isinstance(error, sqlite3.Error):
-            raise StoreError(_unwritable(path, error)) from error
+        raise StoreError(_unwritable(path, error)) from error
+    except StoreError:
+        db.close()
         raise
     return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and version != VERSION:
+        raise StoreError(
+            f"the store {path} must be a file of version {VERSION} of this viewer, "
+            f"got version {version}; give another file, or remove this one"
+        )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.executescript(SCHEMA)
+    db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _unwritable(path: Path, error: sqlite3.Error) -> str:

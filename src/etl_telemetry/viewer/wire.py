@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -59,7 +59,7 @@ def status(code: int, message: str) -> Status:
     return Status(code=code, message=message)
 
 
-def _hex_ids(node: Any) -> None:
+def _hex_ids(node: object) -> None:
     """Turn OTLP's hexadecimal ids into the base64 that `json_format` expects, in place.
 
     Every dict key in OTLP JSON is a field's name (attribute names are values of "key"), so an id

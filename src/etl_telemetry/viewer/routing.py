@@ -1,17 +1,20 @@
-"""What HTTP rooms share: a request, an answer, a table of routes. No sockets here."""
+"""What the HTTP rooms share: a request, an answer, a table of routes. No sockets here."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message as Headers
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
+from etl_telemetry.viewer.body import Body
+from etl_telemetry.viewer.refusal import HttpError
 from etl_telemetry.viewer.wire import JSON, PROTOBUF, encode, status
 
-RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 413: 8, 500: 13, 503: 14}
-"""HTTP status -> google.rpc.Code; 2 (unknown) for the rest."""
+_RPC_CODES = {400: 3, 403: 7, 404: 5, 413: 8, 500: 13, 503: 14}
+_RPC_UNKNOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,13 @@ class Request:
     """Decoded query parameters."""
     headers: Headers
     """Headers, without regard to case."""
-    stream: BinaryIO
-    """Where the body can be read, once."""
+    body: Body
+    """The body, to be read once."""
 
     @property
     def content_type(self) -> str:
         """Media type of the body, lower case, without parameters; "" when absent."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return str(self.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +52,10 @@ class Answer:
     """More headers."""
 
 
-class HttpError(Exception):
-    """Ends a request with an error answer."""
-
-    def __init__(self, code: int, message: str, **headers: str) -> None:
-        """Remember the answer; `Retry_After="1"` becomes the header `Retry-After: 1`."""
-        super().__init__(message)
-        self.code = code
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
 def failure(error: HttpError, content_type: str) -> Answer:
     """Return the error answer that OTLP demands: a google.rpc.Status as the client encodes."""
     kind = PROTOBUF if content_type == PROTOBUF else JSON
-    body = encode(status(RPC_CODES.get(error.code, 2), str(error)), kind)
+    body = encode(status(_RPC_CODES.get(error.code, _RPC_UNKNOWN), str(error)), kind)
     return Answer(error.code, body, kind, error.headers)
 
 
@@ -84,17 +77,27 @@ class Route:
 class Router:
     """Find the handler of a request."""
 
-    def __init__(self, *routes: Route) -> None:
-        """Compile the routes."""
+    def __init__(self, *routes: Route, local: bool) -> None:
+        """Compile the routes.
+
+        Args:
+            routes: First match wins.
+            local: Whether only this machine can reach us; then a browser is answered only under
+                an address or "localhost", so that no foreign site can read through a name that
+                it points at this machine (DNS rebinding).
+        """
         self._routes = [(re.compile(route.pattern), route) for route in routes]
+        self._local = local
 
     def answer(self, request: Request) -> Answer:
         """Answer a request.
 
         Raises:
-            HttpError: 404 or 405 from here, others from the handler.
+            HttpError: 403, 404 or 405 from here, others from the handler.
         """
         method = "GET" if request.method == "HEAD" else request.method
+        if method == "GET" and self._local:
+            _check_host(str(request.headers.get("Host", "localhost")))
         allowed: set[str] = set()
         for pattern, route in self._routes:
             found = pattern.fullmatch(request.path)
@@ -111,3 +114,15 @@ class Router:
             f"there is nothing at {request.path[:200]}; telemetry goes to "
             "/v1/traces, /v1/metrics and /v1/logs, questions to /api/v1",
         )
+
+
+def _check_host(host: str) -> None:
+    name = re.sub(r":\d*$", "", host).strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return
+    try:
+        ipaddress.ip_address(name)
+    except ValueError as error:
+        raise HttpError(
+            403, f"ask for this viewer by address or as localhost, got Host {host[:80]!r}"
+        ) from error
