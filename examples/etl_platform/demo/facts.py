@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.records import Span
@@ -26,7 +27,7 @@ class Facts:
     traces: Counts
     """The same runs, counted by the root spans of their traces."""
     tasks: Counts
-    """Deliveries of tasks, by pipeline and status."""
+    """Deliveries of tasks, by pipeline, type and status."""
     rows: Counts
     """Rows of steps that ended well, by pipeline, step and kind."""
 
@@ -38,7 +39,7 @@ class Difference:
     fact: str
     """What was counted: runs, traces, tasks or rows."""
     key: tuple[str, ...]
-    """Pipeline and status, or pipeline, step and kind of rows."""
+    """Pipeline and status, with the type of a task; or pipeline, step and kind of rows."""
     ledger: int
     """The ledger's count."""
     arrived: int
@@ -65,6 +66,26 @@ def differences(ledger: Facts, arrived: Facts) -> list[Difference]:
     return list(compare())
 
 
+def from_ledger(ledger: Mapping[str, Any]) -> Facts:
+    """Read what `manage.py ledger --json` says."""
+    runs = dict(_leaves(ledger["runs"]))
+    rows = {
+        (pipeline, step, kind): counts[kind]
+        for pipeline, steps in ledger["rows"].items()
+        for step, counts in steps.items()
+        for kind in ROW_KINDS
+    }
+    return Facts(runs=runs, traces=runs, tasks=dict(_leaves(ledger["tasks"])), rows=rows)
+
+
+def _leaves(nested: Mapping[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, *path, name)
+        else:
+            yield (*path, name), value
+
+
 def arrived(query: Query) -> Facts:
     """Read from the viewer's store what arrived over OTLP."""
     rows = {
@@ -75,7 +96,7 @@ def arrived(query: Query) -> Facts:
     return Facts(
         runs=_sums(query, "pipeline.executions", "pipeline.name", "status"),
         traces=_traces(query),
-        tasks=_sums(query, "task.executions", "pipeline.name", "status"),
+        tasks=_sums(query, "task.executions", "pipeline.name", "task.type", "status"),
         rows=rows,
     )
 

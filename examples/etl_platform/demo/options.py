@@ -26,6 +26,8 @@ class Options:
     """File for the report as JSON, or None."""
     data: Path
     """Folder for database, store, landing zone and logs."""
+    temporary: bool
+    """Whether the folder goes when all went well."""
     web_port: int
     """Port of the web server."""
     otlp_port: int
@@ -49,6 +51,7 @@ def parse(arguments: Sequence[str]) -> Options:
         once=given.once,
         report=_writable_file(given.report) if given.report else None,
         data=_writable_folder(given.data),
+        temporary=given.data is None,
         web_port=_free_port(web, option="--web-port"),
         otlp_port=_free_port(otlp, option="--otlp-port"),
         broker_port=_free_port(given.broker_port, option="--broker-port"),

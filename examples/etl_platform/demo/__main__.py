@@ -1,0 +1,37 @@
+"""`python -m demo`, which is what `nox -s demo` runs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from rich.console import Console
+
+from demo import driver
+from demo.errors import DemoError
+from demo.options import parse
+
+WRONG_PLACE = 2
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    try:
+        options = parse(sys.argv[1:])
+        code = driver.run(options, console)
+    except DemoError as error:
+        errors.print(f"demo: {error}", style="red")
+        return WRONG_PLACE
+    except KeyboardInterrupt:
+        errors.print("demo: interrupted; everything that it had started was stopped.")
+        return INTERRUPTED
+    if code == 0 and options.temporary:
+        shutil.rmtree(options.data, ignore_errors=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
