@@ -69,7 +69,7 @@ def differences(ledger: Facts, arrived: Facts) -> list[Difference]:
 def from_ledger(ledger: Mapping[str, Any]) -> Facts:
     """Read what `manage.py ledger --json` says."""
     runs = dict(_leaves(ledger["runs"]))
-    rows = {
+    rows: Counts = {
         (pipeline, step, kind): counts[kind]
         for pipeline, steps in ledger["rows"].items()
         for step, counts in steps.items()
