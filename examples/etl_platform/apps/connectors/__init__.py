@@ -1,0 +1,1 @@
+"""Where data comes from: files, SQL databases, HTTP APIs."""

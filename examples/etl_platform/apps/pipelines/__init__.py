@@ -1,0 +1,1 @@
+"""What runs: pipelines, schedules, runs, tasks and the ledger."""

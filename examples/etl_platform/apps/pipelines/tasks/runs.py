@@ -1,0 +1,49 @@
+"""Tasks about runs: the schedule starts one, an error ends one, an incident keeps one busy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import shared_task
+
+from apps.pipelines import services, staging
+from apps.pipelines.models import Pipeline, PipelineRun, TaskRun
+from apps.pipelines.steps import counted_step
+from apps.pipelines.tasks.base import RunTask
+
+
+@shared_task
+def start_scheduled_run(*, pipeline_name: str) -> str | None:
+    """Start a run because its time has come: what beat calls."""
+    pipeline = Pipeline.objects.filter(name=pipeline_name, is_active=True).first()
+    if pipeline is None:
+        return None
+    return str(services.trigger(pipeline, trigger_type=PipelineRun.Trigger.SCHEDULE).pk)
+
+
+@shared_task
+def fail_run(task_id: str, *, run_id: str, pipeline_name: str) -> None:
+    """End a run as failed: the error callback of all of its tasks."""
+    failed = TaskRun.objects.filter(run_id=run_id, status=TaskRun.Status.FAILED).last()
+    error = f"{failed.task_name}: {failed.error}" if failed else f"Task {task_id} failed."
+    services.finish(run_id, PipelineRun.Status.FAILED, error=error)
+    staging.discard(run_id)
+
+
+@shared_task(base=RunTask)
+def hold(*, run_id: str, pipeline_name: str, seconds: float, **_: Any) -> None:
+    """Keep a worker busy: what the incidents kill or revoke. Ends its run."""
+    with counted_step("hold"):
+        time.sleep(seconds)
+    services.finish(run_id, PipelineRun.Status.SUCCESS)
+
+
+@shared_task(base=RunTask)
+def query_slowly(*, run_id: str, pipeline_name: str, seconds: float) -> None:
+    """Run an SQL statement that takes its time. Ends its run."""
+    from apps.warehouse.slow import slow_query
+
+    with counted_step("query") as tally:
+        tally.read = tally.processed = slow_query(seconds)
+    services.finish(run_id, PipelineRun.Status.SUCCESS)

@@ -1,0 +1,1 @@
+"""Where data goes: the tables that the pipelines fill."""
