@@ -320,7 +320,9 @@ CONNECTOR_SPAN = Span(
     ),
 )  # fmt: skip
 FUNCTION_SPAN = Span(
-    "{code.function.name}", "internal", "One call of a function decorated with `@traced`.",
+    "{code.function.name}",
+    "internal",
+    "One call of a function decorated with `@traced`.",
     (CODE_FUNCTION_NAME, CODE_FILE_PATH, CODE_LINE_NUMBER, ERROR_TYPE),
 )
 
@@ -390,6 +392,9 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("propagator_not_installed", "WARNING",
                      "A propagator was named that no installed package knows.",
                      ("propagator",)),
+            LogEvent("log_bridge_not_attached", "WARNING",
+                     "Another OpenTelemetry handler on the root logger exports the records.",
+                     ("where",)),
             LogEvent("telemetry_dropped", "WARNING",
                      "A value was dropped, cut or changed; once per line of the application.",
                      (REASON, "detail", "caller")),

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from etl_telemetry.catalogue import DropReason
 
-_PACKAGE = str(Path(__file__).parent)
+# The log bridge is called by the logging package, which is not the caller either.
+_NOT_THEIRS = (str(Path(__file__).parent), str(Path(logging.__file__).parent))
 _MAX_PLACES = 1_000
 _log = logging.getLogger("etl_telemetry")
 
@@ -105,7 +106,7 @@ def reset_after_fork() -> None:
 
 def _application_line() -> str:
     """Name the nearest line of the call stack that is not ours: ``file:line``."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads source files: too slow here
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THEIRS):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
