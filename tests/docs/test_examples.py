@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ RUNNER = Path(__file__).parent.parent / "support" / "run_page.py"
 SHIMS = Path(__file__).parent.parent / "support" / "shims"
 LANGUAGES = {
     *RUN, "text", "json", "toml", "ini", "yaml", "promql", "html", "http", "bash", "diff",
-    "{toctree}", "{eval-rst}", "{image}", "{note}", "{warning}",
+    "{toctree}", "{include}", "{catalogue}", "{configuration}", "{eval-rst}", "{image}", "{note}", "{warning}",
 }  # fmt: skip
 
 
@@ -91,3 +92,12 @@ def test_runner_reports_a_wrong_output(tmp_path: Path) -> None:
     )
     report = json.loads(done.stdout)
     assert report["failure"] == f"{page}:7\nExpected:\n    2\nGot:\n    1\n"
+
+
+def test_map_of_the_house_has_every_room() -> None:
+    """docs/explanation/architecture.md names each room of the package, and no other."""
+    page = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text()
+    told = re.findall(r"^\| \d+ \| `(\w+)` \|", page, re.MULTILINE)
+    source = REPOSITORY / "src" / "etl_telemetry"
+    rooms = {path.stem for path in source.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert sorted(told) == sorted(rooms - {"__init__", "__pycache__"})
