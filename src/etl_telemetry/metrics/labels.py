@@ -104,7 +104,7 @@ def status_of(value: object, kind: type[StrEnum]) -> str:
     if type(value) is str and value in allowed:
         return value
     text = label(value, attribute=f"status of a {_THINGS[kind]}").strip().lower()
-    if text in allowed:
+    if text in allowed or text == UNKNOWN:  # `unknown`: counted already where it became so.
         return text
     guard.drop(
         DropReason.UNKNOWN_STATUS,

@@ -1,0 +1,165 @@
+"""Finish a run, from any process: in the last task, an error callback, an admin's cancel."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from opentelemetry.trace import Link, SpanContext
+
+from etl_telemetry import guard, metrics
+from etl_telemetry.catalogue import RunStatus
+from etl_telemetry.pipelines import inputs, report
+from etl_telemetry.pipelines.run import Run, current_run, make_run
+
+Claim = Callable[[str], bool]
+"""The application's own state change of a run, by its id: True for the first finisher only."""
+Moment = datetime | float | str
+"""An aware datetime, Unix seconds, or ISO 8601 text."""
+
+_REMEMBERED = 10_000
+
+
+def finish_run(
+    run_id: str | UUID | int,
+    status: RunStatus | str,
+    *,
+    name: str,
+    organization: str,
+    started_at: Moment,
+    finished_at: Moment | None = None,
+    trigger: str | None = None,
+    triggered_by: str | None = None,
+    attempt: int | None = None,
+    claim: Claim | None = None,
+    error: BaseException | str | None = None,
+    attributes: Mapping[str, object] | None = None,
+    rows: Mapping[str, int] | None = None,
+    links: Sequence[SpanContext | Link] = (),
+) -> bool:
+    """End a run: count it, once, and emit the root span of its trace; True if this call did.
+
+    `claim(run_id)`, with the id as text, decides who is the first finisher, over
+    all processes: let it change the state of the run in your database, and call
+    this after the commit. What dies between the claim and the export is lost (at
+    most once). Without a claim only a second finish in this process is found. A
+    second finish changes nothing and is logged at level DEBUG.
+
+    What the current run knows (trigger, who, attempt, links) need not be repeated
+    where it is the run that ends. `rows` has the totals `read`, `processed`,
+    `rejected`, `skipped` for the span; steps have counted them already.
+
+    Nothing that is wrong in the arguments raises: a status that is not one of
+    `RunStatus` is counted as ``unknown``; a begin that is missing or after the end
+    costs the duration, not the count; a run without an id is counted and claims
+    nothing. The one thing that raises is `claim`, which is the application's code:
+    then nothing was counted, and the call can be repeated.
+
+    >>> finish_run("42", "success", name="daily", organization="acme", started_at=1.76e9)
+    True
+    >>> finish_run("42", "failed", name="daily", organization="acme", started_at=1.76e9)
+    False
+    """
+    known_id = inputs.given_run_id(run_id)
+    if known_id is None:
+        inputs.invalid("finish_run needs a run id: the run was counted, and its claim not asked")
+    here = current_run()
+    same = here if here is not None and here.id == known_id else None
+    started_ns = inputs.nanoseconds(started_at, what="started_at")
+    if started_ns is None and same is not None:
+        started_ns = same.started_ns
+    ended_ns = inputs.nanoseconds(finished_at, what="finished_at")
+    if ended_ns is None:
+        ended_ns = time.time_ns()
+    run = make_run(
+        Run,
+        name=name,
+        organization=organization,
+        run_id=known_id,
+        started_ns=ended_ns if started_ns is None else started_ns,
+        trigger=trigger if same is None or trigger is not None else same.trigger,
+        triggered_by=triggered_by
+        if same is None or triggered_by is not None
+        else same.triggered_by,
+        attempt=attempt if same is None or attempt is not None else same.attempt,
+        links=_merged(inputs.span_contexts(links), () if same is None else same.links),
+    )
+    end = report.Finish(
+        run=run,
+        status=metrics.status_of(status, RunStatus),
+        ended_ns=max(ended_ns, run.started_ns),
+        duration=_duration(started_ns, ended_ns),
+        error=inputs.error(error),
+        attributes={**inputs.span_attributes(attributes), **inputs.run_rows(rows)},
+    )
+    return conclude(end, claim=claim if known_id is not None else None)
+
+
+def conclude(end: report.Finish, *, claim: Claim | None) -> bool:
+    """Report the end of a run if nobody did before; True if this call did."""
+    if not _claimed(end.run.id, claim):
+        report.already_finished(end.run)
+        return False
+    with guard.absorb("reporting the end of a run"):
+        report.finished(end)
+    return True
+
+
+class _Finished:
+    """Remember the runs that ended in this process, the last 10,000.
+
+    Needs no lock, so that nothing can be held during a fork: `setdefault`,
+    `append` and `popleft` are atomic.
+    """
+
+    __slots__ = ("_by_id", "_order")
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, object] = {}
+        self._order: deque[str] = deque()
+
+    def first(self, run_id: str) -> bool:
+        """Tell whether ``run_id`` is new, and remember it."""
+        mark = object()
+        if self._by_id.setdefault(run_id, mark) is not mark:
+            return False
+        self._order.append(run_id)
+        if len(self._order) > _REMEMBERED:
+            self._by_id.pop(self._order.popleft(), None)
+        return True
+
+
+_finished = _Finished()
+
+
+def _claimed(run_id: str, claim: object) -> bool:
+    if not callable(claim):
+        if claim is not None:
+            inputs.invalid("claim must be a function of the run id: it was not asked")
+        return _finished.first(run_id)
+    answer = claim(run_id)
+    if answer is None:
+        inputs.invalid("claim must return True or False: None was read as False")
+    if not answer:
+        return False
+    _finished.first(run_id)
+    return True
+
+
+def _duration(started_ns: int | None, ended_ns: int) -> float | None:
+    if started_ns is None:
+        return None
+    if ended_ns < started_ns:
+        inputs.invalid("a run ended before it began: its duration was left out")
+        return None
+    return (ended_ns - started_ns) / 1e9
+
+
+def _merged(
+    given: tuple[SpanContext, ...], known: tuple[SpanContext, ...]
+) -> tuple[SpanContext, ...]:
+    """Return all links once, in order."""
+    return tuple(dict.fromkeys((*given, *known)))[: inputs.MAX_LINKS]

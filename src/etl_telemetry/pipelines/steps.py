@@ -1,0 +1,239 @@
+"""What happens inside of a run: its steps, and the operations of connectors."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AbstractContextManager
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from etl_telemetry import guard, metrics, tracing
+from etl_telemetry.catalogue import (
+    CONNECTOR_OPERATION,
+    CONNECTOR_SPAN,
+    CONNECTOR_STATUS,
+    CONNECTOR_TYPE,
+    PIPELINE_NAME,
+    PIPELINE_ORGANIZATION,
+    PIPELINE_RUN_ID,
+    ROWS_PROCESSED,
+    ROWS_READ,
+    ROWS_REJECTED,
+    ROWS_SKIPPED,
+    STEP_SPAN,
+    STEP_TYPE,
+    UNKNOWN,
+    ConnectorStatus,
+)
+from etl_telemetry.logs import log_context
+from etl_telemetry.metrics.record import MAX_ROWS, rows
+from etl_telemetry.pipelines import inputs
+from etl_telemetry.pipelines.run import current_run
+
+_log = logging.getLogger("etl_telemetry.pipelines")
+
+_ROWS = {
+    "read": ROWS_READ,
+    "processed": ROWS_PROCESSED,
+    "rejected": ROWS_REJECTED,
+    "skipped": ROWS_SKIPPED,
+}
+
+
+def step(type: str) -> Step:
+    """Measure one step of the current run: `extract`, `transform`, `load` or any other.
+
+    >>> with step("extract") as s:
+    ...     s.add_rows(read=10, written=8, rejected=2)
+
+    The rows are counted when the block ends without an exception. A step that
+    failed has them on its span only, since the retry does them again. Works also
+    outside of a run: then the pipeline is ``unknown``.
+    """
+    return Step(type)
+
+
+def connector_operation(type: str, operation: str) -> ConnectorOperation:
+    """Measure one operation of a connector: a span, a count by status, the duration.
+
+    It ends as `success`, or as `error` where an exception leaves the block.
+
+    >>> with connector_operation("http", "fetch_page"):
+    ...     pass
+    """
+    return ConnectorOperation(type, operation)
+
+
+class Step:
+    """One step of a run, while its block runs; see `step`."""
+
+    __slots__ = ("_block", "_facts", "_fields", "_lock", "_rows", "_span", "_type")
+
+    def __init__(self, type: object) -> None:
+        self._type = metrics.label(type, attribute=STEP_TYPE)
+        self._rows: dict[str, int] = {}
+        # Threads of the application may share the step.
+        self._lock = threading.Lock()
+        self._fields = log_context(**{STEP_TYPE: self._type})
+        self._block: AbstractContextManager[Span] | None = None
+        self._span: Span = INVALID_SPAN
+        self._facts = {PIPELINE_NAME: UNKNOWN}
+
+    def add_rows(
+        self,
+        *,
+        read: int | None = None,
+        processed: int | None = None,
+        rejected: int | None = None,
+        skipped: int | None = None,
+        written: int | None = None,
+    ) -> None:
+        """Add rows: taken in, put out, refused as wrong, left out on purpose.
+
+        read = processed + rejected + skipped, checked at the end of the step where
+        `read` was given. `written` is another word for `processed`. A number that
+        is not a whole one from 0 to 10**12 is left out and counted as a mistake.
+        """
+        if written is not None:
+            if processed is not None:
+                inputs.invalid("written is another word for processed: it was left out")
+            else:
+                processed = written
+        given = {"read": read, "processed": processed, "rejected": rejected, "skipped": skipped}
+        for word, value in given.items():
+            if value is not None:
+                self._add(word, value)
+
+    def heartbeat(self) -> None:
+        """Say that the step is alive: call it now and then in a long one.
+
+        Costs nothing and changes nothing yet. It keeps the place of the ledger,
+        which will move the deadline of the run.
+        """
+
+    def __enter__(self) -> Self:
+        self._rows = {}
+        with guard.absorb("entering a step"):
+            self._facts = _run_facts(with_organization=True)
+            self._block = tracing.span(
+                STEP_SPAN.name.replace(f"{{{STEP_TYPE}}}", self._type),
+                attributes={STEP_TYPE: self._type, **self._facts},
+            )
+            self._span = self._block.__enter__()
+        self._fields.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            with guard.absorb("leaving a step"):
+                self._span.set_attributes({_ROWS[word]: n for word, n in self._rows.items()})
+                # A generator that is closed before its end did what it did.
+                if error is None or isinstance(error, GeneratorExit):
+                    metrics.record_rows(self._facts[PIPELINE_NAME], self._type, **self._rows)
+                    self._check()
+        finally:
+            self._fields.__exit__(None, None, None)
+            _leave(self._block, error_type, error, traceback)
+            self._block, self._span = None, INVALID_SPAN
+
+    def _add(self, word: str, value: object) -> None:
+        with guard.absorb("adding rows to a step"):
+            number = rows(value, word=word)
+            if number is None:
+                return
+            with self._lock:
+                total = self._rows.get(word, 0) + number
+                if total <= MAX_ROWS:
+                    self._rows[word] = total
+                    return
+            inputs.invalid(f"a step has at most 10**12 {word} rows: more were left out")
+
+    def _check(self) -> None:
+        """Warn where rows went missing between in and out."""
+        others = sum(n for word, n in self._rows.items() if word != "read")
+        if self._rows.get("read", others) != others:
+            counts = {_ROWS[word]: n for word, n in self._rows.items()}
+            fields = {STEP_TYPE: self._type, **self._facts, **counts}
+            _log.warning("rows_mismatch", extra=fields)
+
+
+class ConnectorOperation:
+    """One operation of a connector, while its block runs; see `connector_operation`."""
+
+    __slots__ = ("_block", "_operation", "_span", "_started", "_status", "_type")
+
+    def __init__(self, type: object, operation: object) -> None:
+        self._type = metrics.label(type, attribute=CONNECTOR_TYPE)
+        self._operation = metrics.label(operation, attribute=CONNECTOR_OPERATION)
+        self._status = ConnectorStatus.SUCCESS.value
+        self._block: AbstractContextManager[Span] | None = None
+        self._span: Span = INVALID_SPAN
+        self._started = 0.0
+
+    def set_status(self, status: ConnectorStatus | str) -> None:
+        """Say how it ends, where no exception tells: `error` for a refused request."""
+        self._status = metrics.status_of(status, ConnectorStatus)
+
+    def __enter__(self) -> Self:
+        self._status = ConnectorStatus.SUCCESS.value
+        with guard.absorb("entering a connector operation"):
+            name = CONNECTOR_SPAN.name.replace(f"{{{CONNECTOR_OPERATION}}}", self._operation)
+            attributes = {
+                CONNECTOR_TYPE: self._type,
+                CONNECTOR_OPERATION: self._operation,
+                **_run_facts(with_organization=False),
+            }
+            self._block = tracing.span(name, attributes=attributes)
+            self._span = self._block.__enter__()
+        self._started = perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        duration = perf_counter() - self._started
+        if error is not None and not isinstance(error, GeneratorExit):
+            self._status = ConnectorStatus.ERROR.value
+        try:
+            with guard.absorb("leaving a connector operation"):
+                self._span.set_attribute(CONNECTOR_STATUS, self._status)
+                metrics.record_connector_operation(
+                    self._type, self._operation, self._status, duration
+                )
+        finally:
+            _leave(self._block, error_type, error, traceback)
+            self._block, self._span = None, INVALID_SPAN
+
+
+def _run_facts(*, with_organization: bool) -> dict[str, str]:
+    """Return the attributes that name the current run; outside of any, the pipeline is unknown."""
+    run = current_run()
+    if run is None:
+        return {PIPELINE_NAME: UNKNOWN}
+    facts = {PIPELINE_NAME: run.name, PIPELINE_RUN_ID: run.id}
+    if with_organization:
+        facts[PIPELINE_ORGANIZATION] = run.organization
+    return facts
+
+
+def _leave(
+    block: AbstractContextManager[Span] | None,
+    error_type: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    if block is not None:
+        with guard.absorb("ending a span"):
+            block.__exit__(error_type, error, traceback)
