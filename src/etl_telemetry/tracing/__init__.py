@@ -1,0 +1,18 @@
+"""Spans: `@traced`, `span()`, and how exceptions and finished spans are recorded."""
+
+from etl_telemetry.tracing.decorator import traced
+from etl_telemetry.tracing.exceptions import record_exception, type_name
+from etl_telemetry.tracing.finished import FinishedSpan, emit
+from etl_telemetry.tracing.scope import Scope, span
+from etl_telemetry.tracing.settings import configure
+
+__all__ = [
+    "FinishedSpan",
+    "Scope",
+    "configure",
+    "emit",
+    "record_exception",
+    "span",
+    "traced",
+    "type_name",
+]
