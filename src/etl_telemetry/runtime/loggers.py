@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
@@ -47,14 +47,21 @@ class DelegatingLogger(Logger):
         self._bound_to: object = self  # Like no signals: bind at the first record.
         self._real: Logger = NoOpLogger(name)
 
-    def emit(self, record: LogRecord | None = None, **fields: object) -> None:  # type: ignore[override]
+    def emit(self, record: LogRecord | None = None, **fields: Any) -> None:
         """Emit one record with the SDK logger of this process."""
+        self._logger().emit(record, **fields)  # type: ignore[arg-type]
+
+    def enabled(self, **fields: Any) -> bool:
+        """Tell whether a record would be taken: not after shutdown, nor where logs are off."""
+        return self._logger().enabled(**fields)
+
+    def _logger(self) -> Logger:
         if self._current.signals is not self._bound_to:
             signals = self._current.get()
             provider = None if signals is None else signals.logs
             self._real = NoOpLogger("") if provider is None else provider.get_logger(*self._scope)  # type: ignore[arg-type]
             self._bound_to = signals
-        self._real.emit(record, **fields)  # type: ignore[call-overload]
+        return self._real
 
 
 class LogOutlet(LogRecordProcessor):
@@ -77,6 +84,6 @@ class LogOutlet(LogRecordProcessor):
     def shutdown(self) -> None:
         """Do nothing: the queue is closed by the lifecycle, under its deadline."""
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
         """Do nothing: the queue is flushed by the lifecycle, under its deadline."""
         return True
