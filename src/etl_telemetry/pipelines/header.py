@@ -57,10 +57,11 @@ def load(header: object) -> dict[str, object] | None:
 
 
 def _document(header: object) -> dict[str, object] | None:
-    if not isinstance(header, (str, bytes)) or len(header) > MAX_SIZE:
+    # By `type`: `isinstance` asks the value itself, which may be a lazy object that fails.
+    if not issubclass(type(header), (str, bytes)) or len(header) > MAX_SIZE:  # type: ignore[arg-type]
         return None
     try:
-        document = json.loads(header)
+        document = json.loads(header)  # type: ignore[arg-type]
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

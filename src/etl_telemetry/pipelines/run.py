@@ -163,13 +163,14 @@ def current_run() -> Run | None:
     return run if isinstance(run, Run) else None
 
 
-def attach(run: object, *, at_root: bool = False) -> RunToken:
+def attach(run: Run, *, at_root: bool = False) -> RunToken:
     """Make ``run`` the current one, with its log fields, until `detach`.
 
     The current span stays where it belongs to the run's trace already, as the
     span of a task does; else, or with ``at_root``, it is the run's root span.
     """
-    if not isinstance(run, Run):
+    # By `type`: `isinstance` asks the value itself, which may be a lazy object that fails.
+    if not issubclass(type(run), Run):
         inputs.invalid("attach needs a Run: nothing was attached")
         return RunToken(None, log_context())
     context = context_api.set_value(_RUN, run)
@@ -181,9 +182,9 @@ def attach(run: object, *, at_root: bool = False) -> RunToken:
     return RunToken(Place(context), fields)
 
 
-def detach(token: object) -> None:
+def detach(token: RunToken) -> None:
     """Restore what was current before the `attach` that returned ``token``."""
-    if isinstance(token, RunToken) and token.place is not None:
+    if type(token) is RunToken and token.place is not None:
         token.fields.__exit__(None, None, None)
         token.place.leave()
 
