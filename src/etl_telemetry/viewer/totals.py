@@ -23,10 +23,14 @@ _LATEST = "SELECT value FROM totals WHERE series_id = ? AND start_ns = ?"
 _NEWEST = "SELECT start_ns, value FROM totals WHERE series_id = ? ORDER BY start_ns DESC LIMIT 1"
 
 
+_CURRENT = {("gauge", ""), ("updown", "cumulative")}
+"""Kinds that tell what is now, so that an ended series has no value any more."""
+
+
 def fold(db: sqlite3.Connection, series_id: int, row: PointRow) -> None:
     """Bring the total of one series up to date with one point."""
     key = row.series
-    if row.value is None and key.kind not in ("gauge", "updown"):
+    if row.value is None and (key.kind, key.temporality) not in _CURRENT:
         return  # The series has ended; what it counted stays counted.
     start, value = row.start_ns, row.value
     if key.temporality == "delta" and value is not None:
