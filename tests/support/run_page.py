@@ -83,6 +83,9 @@ class Page:
     def console(self, code: str) -> str | None:
         """Run the commands of a console block, each against the output below it."""
         for command, expected in commands(code):
+            if command.startswith("cd "):
+                os.chdir(command.removeprefix("cd ").strip())
+                continue
             if command.endswith("&"):
                 self.start(command.removesuffix("&").strip())
                 continue
