@@ -5,7 +5,7 @@ text. They hide too much rather than too little.
 """
 
 from etl_telemetry.redaction.addresses import query, url, urls
-from etl_telemetry.redaction.attributes import Rule, Where, rule
+from etl_telemetry.redaction.attributes import Rule, Where, rule, span_name, system
 from etl_telemetry.redaction.exceptions import exception_text
 from etl_telemetry.redaction.policy import MASK, NOTHING_ALLOWED, Policy
 from etl_telemetry.redaction.secrets import is_secret, mapping
@@ -23,7 +23,9 @@ __all__ = [
     "query",
     "redis",
     "rule",
+    "span_name",
     "sql",
+    "system",
     "url",
     "urls",
 ]

@@ -25,6 +25,8 @@ _QUOTED_NAMES = frozenset(
      "ibm.db2", "cockroachdb", "redshift", "aws.redshift", "other_sql", "trino", "snowflake")
 )  # fmt: skip
 _REDIS = frozenset(("redis", "valkey", "memcached"))
+_REDIS_NAMES = frozenset(("redis.search", "redis.create_index"))
+_MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +158,37 @@ def rule(key: str, policy: Policy) -> Rule | None:
             if key.startswith(prefix):
                 return removed
     return _masked if is_secret(key, policy=policy) else None
+
+
+def system(attributes: Mapping[str, object]) -> str | None:
+    """Return the database system that a span names; None where it names none."""
+    for key in ("db.system.name", "db.system"):
+        found = attributes.get(key)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def span_name(name: str, cleaned: Mapping[str, object], where: Where) -> str:
+    """Return a span's name; that of a database span is a part of its statement, so it is redacted.
+
+    `cleaned` are the span's attributes after their rules.
+
+    >>> span_name("SELECT'Ann'", {}, Where(policy=Policy(), system="sqlite"))
+    'SELECT?'
+    """
+    if where.system is None or name.isalpha():
+        return name
+    if where.system in _REDIS:
+        return name if name in _REDIS_NAMES else _commands(cleaned) or where.system
+    if name in (cleaned.get("db.namespace"), cleaned.get("db.name")):
+        return name
+    words = str(statement(name, where)).split()
+    return words[0] if words else where.system
+
+
+def _commands(cleaned: Mapping[str, object]) -> str:
+    """Return the words of Redis commands that are no arguments."""
+    text = cleaned.get("db.query.text", cleaned.get("db.statement"))
+    words = redis(text).split() if isinstance(text, str) else []
+    return " ".join(word for word in words if word != "?")[:_MAX_NAME]
