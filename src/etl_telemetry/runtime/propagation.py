@@ -69,7 +69,7 @@ def to_named_place(context: Context | None = None) -> Context:
     >>> headers: dict[str, str] = {}
     >>> propagate.inject(headers, context=to_named_place())
     """
-    return context_api.set_value(_OURS, True, context)
+    return context_api.set_value(_OURS, "yes", context)
 
 
 def build(names: Sequence[str]) -> TextMapPropagator:

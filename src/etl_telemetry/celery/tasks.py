@@ -1,0 +1,196 @@
+"""One delivery of a task: its log context, its outcome, its log events, its count.
+
+Everything about a delivery hangs on the request object that Celery makes for it,
+so nothing is shared between deliveries, threads or processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from time import perf_counter
+from typing import Any
+
+from celery import states
+from celery.exceptions import Reject, Retry
+
+from etl_telemetry import catalogue, metrics, redaction, tracing, values
+from etl_telemetry.catalogue import TaskStatus
+from etl_telemetry.logs import log_context
+from etl_telemetry.pipelines import Run
+
+_log = logging.getLogger("etl_telemetry.celery")
+
+_STATUS = {
+    states.SUCCESS: TaskStatus.SUCCESS,
+    # `Ignore`, and `Task.replace()`: the task did its part and wants no result kept.
+    states.IGNORED: TaskStatus.SUCCESS,
+    states.RETRY: TaskStatus.RETRIED,
+}
+_EVENT = {
+    TaskStatus.SUCCESS: ("task_completed", logging.INFO),
+    TaskStatus.FAILED: ("task_failed", logging.ERROR),
+    TaskStatus.RETRIED: ("task_retried", logging.WARNING),
+}
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+class TaskTypes:
+    """Tell the type of a task by its name, looked up once per name."""
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        self._patterns = tuple((pattern.lower(), type_) for pattern, type_ in patterns.items())
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """Return the type of the first pattern that matches, else ``other``.
+
+        >>> TaskTypes({"*extract*": "extract"})["shop.tasks.extract_orders"]
+        'extract'
+        """
+        found = self._known.get(name)
+        if found is None:  # Bounded by the number of tasks that the application registers.
+            low = name.lower()
+            found = next(
+                (type_ for pattern, type_ in self._patterns if fnmatchcase(low, pattern)),
+                catalogue.OTHER,
+            )
+            self._known[name] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is known of a task before it runs."""
+
+    id: str
+    """Celery's task id, the same for all deliveries and retries."""
+    name: str
+    """Name of the task."""
+    type: str
+    """Its type by `Config.task_types`."""
+    run: Run | None
+    """The run that it is part of."""
+    pipeline: str
+    """The pipeline: of its run, else of its argument `pipeline_name`, else `unknown`."""
+
+    @classmethod
+    def of(cls, request: Any, *, name: str, types: TaskTypes, run: Run | None) -> Subject:
+        """Gather it from a request of Celery."""
+        named = (getattr(request, "kwargs", None) or {}).get("pipeline_name")
+        pipeline = run.name if run is not None else named
+        return cls(
+            id=str(getattr(request, "id", None) or catalogue.UNKNOWN),
+            name=name,
+            type=types[name],
+            run=run,
+            pipeline=values.text(pipeline) if pipeline else catalogue.UNKNOWN,
+        )
+
+    def fields(self) -> dict[str, object]:
+        """Return the fields of its log records; never its arguments."""
+        fields: dict[str, object] = {
+            catalogue.TASK_ID: self.id,
+            catalogue.TASK_NAME: self.name,
+            catalogue.TASK_TYPE: self.type,
+        }
+        if self.run is not None:
+            fields[catalogue.PIPELINE_NAME] = self.run.name
+            fields[catalogue.PIPELINE_ORGANIZATION] = self.run.organization
+            fields[catalogue.PIPELINE_RUN_ID] = self.run.id
+        return fields
+
+
+class Delivery:
+    """One delivery, from its begin to its end in this process."""
+
+    __slots__ = ("_context", "_outer_error", "_started", "_subject")
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        # An eager task may run inside of the application's own `except` block.
+        self._outer_error = id(sys.exception())
+        self._context = log_context(**subject.fields())
+        self._context.__enter__()
+        _log.info("task_started")
+        self._started = perf_counter()
+
+    def end(self, *, state: str | None, result: object, count_exits: bool) -> None:
+        """Log and count how it ended; call it once, where Celery sends `task_postrun`."""
+        duration = perf_counter() - self._started
+        try:
+            raised = sys.exception()
+            if raised is not None and id(raised) == self._outer_error:
+                raised = None
+            if raised is None or isinstance(raised, Exception) or count_exits:
+                status, error = outcome(state, result, raised)
+                self._report(status, error, result, duration)
+        finally:
+            self._context.__exit__(None, None, None)
+
+    def _report(
+        self, status: TaskStatus, error: BaseException | None, result: object, duration: float
+    ) -> None:
+        metrics.record_task_execution(self._subject.type, self._subject.pipeline, status, duration)
+        fields: dict[str, object] = {
+            catalogue.TASK_STATUS: status.value,
+            catalogue.TASK_DURATION: duration,
+        }
+        if status is TaskStatus.RETRIED:
+            fields[catalogue.TASK_RETRY_REASON] = reason(error)
+        elif error is not None:
+            fields[catalogue.ERROR_TYPE] = tracing.type_name(type(error))
+            fields[catalogue.EXCEPTION_MESSAGE] = message(error)
+        elif isinstance(result, _SIZED):
+            fields[catalogue.TASK_RESULT_SIZE] = size(result)
+        event, level = _EVENT[status]
+        _log.log(level, event, extra=fields)
+
+
+def outcome(
+    state: str | None, result: object, raised: BaseException | None
+) -> tuple[TaskStatus, BaseException | None]:
+    """Return the status of a delivery and its error.
+
+    ``raised`` is the exception that is on its way out of Celery's own code: the
+    result backend failed after a good body, or the process was told to exit.
+
+    >>> outcome("SUCCESS", 3, None)
+    (<TaskStatus.SUCCESS: 'success'>, None)
+    """
+    if raised is None and state in _STATUS:
+        status = _STATUS[state]
+        return status, result if isinstance(result, Retry) else None
+    error = raised if raised is not None else result
+    if isinstance(error, Reject) and error.requeue:
+        return TaskStatus.RETRIED, error  # The broker delivers it again.
+    return TaskStatus.FAILED, error if isinstance(error, BaseException) else None
+
+
+def revoked(subject: Subject) -> None:
+    """Log and count a task that was revoked, has expired, or was terminated."""
+    metrics.record_task_execution(subject.type, subject.pipeline, TaskStatus.REVOKED)
+    with log_context(**subject.fields()):
+        _log.warning("task_revoked", extra={catalogue.TASK_STATUS: TaskStatus.REVOKED.value})
+
+
+def reason(error: BaseException | None) -> str:
+    """Return why a task asked for another delivery, without values of its data."""
+    cause = error.exc if isinstance(error, Retry) else error
+    if isinstance(cause, BaseException) and not isinstance(cause, Reject):
+        return f"{tracing.type_name(type(cause))}: {message(cause)}"
+    return message(error) if error is not None else catalogue.UNKNOWN
+
+
+def message(error: BaseException) -> str:
+    """Return the text of an exception, without values of its data."""
+    told = error.reason if isinstance(error, Reject) else getattr(error, "message", None)
+    return redaction.exception_text(values.text(told if isinstance(told, str) else error))
+
+
+def size(result: Sized) -> int:
+    """Return the number of items, characters or bytes of a result."""
+    return len(result)

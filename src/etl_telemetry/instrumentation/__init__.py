@@ -1,0 +1,1 @@
+"""Which libraries are instrumented, and our fixes around OpenTelemetry's instrumentors."""

@@ -1,0 +1,206 @@
+"""One table: name of a library -> how it is instrumented.
+
+Each entry names OpenTelemetry's own instrumentor and an adapter of ours, which
+calls it with the fixes that the library needs (`reference/otel-python-traps.md`).
+Adapters are named by strings, so that this room imports neither Django nor Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from etl_telemetry import guard
+from etl_telemetry.config import Config
+from etl_telemetry.errors import MissingExtraError
+from etl_telemetry.instrumentation import others
+
+if TYPE_CHECKING:
+    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+    from etl_telemetry.runtime.lifecycle import Lifecycle
+
+Undo = Callable[[], None]
+"""Take one instrumentation away again."""
+Adapter = Callable[["BaseInstrumentor | None", Config], "Undo | None"]
+"""Instrument one library with our fixes; None: not possible yet, ask again.
+
+The instrumentor is None where another product already makes the spans: only an
+entry with `more_than_spans` is asked then.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrumentation:
+    """How one library is instrumented."""
+
+    name: str
+    """Name in `Config.instrumentations`."""
+    library: str
+    """Module that must be importable."""
+    instrumentor: str
+    """OpenTelemetry's instrumentor, ``module:Class``."""
+    extra: str
+    """Extra of this package that brings the library and its instrumentor."""
+    adapter: str
+    """Our `Adapter`, ``module:function``."""
+    more_than_spans: bool = False
+    """Whether the adapter has work to do where somebody else already makes the spans."""
+
+    @property
+    def distribution(self) -> str:
+        """Name of the instrumentor's package on the index."""
+        return self.instrumentor.partition(":")[0].replace(".", "-")
+
+    @property
+    def missing(self) -> str | None:
+        """Name of the package that is not installed, or None."""
+        if not _importable(self.library):
+            return self.library
+        return None if _importable(self.instrumentor.partition(":")[0]) else self.distribution
+
+
+def _entry(name: str, cls: str, *, extra: str, adapter: str, more: bool = False) -> Instrumentation:
+    return Instrumentation(
+        name=name,
+        library=name,
+        instrumentor=f"opentelemetry.instrumentation.{name}:{cls}",
+        extra=extra,
+        adapter=f"etl_telemetry.{adapter}:instrument",
+        more_than_spans=more,
+    )
+
+
+INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
+    _entry("django", "DjangoInstrumentor", extra="django", adapter="django.instrumentation"),
+    _entry(
+        "celery", "CeleryInstrumentor", extra="celery", adapter="celery.instrumentation", more=True
+    ),
+    _entry(
+        "psycopg2", "Psycopg2Instrumentor", extra="postgresql", adapter="instrumentation.psycopg2"
+    ),
+    _entry("redis", "RedisInstrumentor", extra="redis", adapter="instrumentation.redis"),
+    _entry(
+        "requests", "RequestsInstrumentor", extra="requests", adapter="instrumentation.requests"
+    ),
+)
+"""Every instrumentation, in the order in which it is installed."""
+
+_LIVES = {"celery": "etl_telemetry.celery.signals:connect"}
+_SEMCONV_VARIABLE = "OTEL_SEMCONV_STABILITY_OPT_IN"
+_STABLE_NAMES = "http,database"
+
+_log = logging.getLogger("etl_telemetry")
+_lock = threading.Lock()
+_installed: dict[str, Undo] = {}
+# This process patches other people's modules, so what it did is known per process, not per object.
+
+
+def instrument(config: Config) -> list[str]:
+    """Install the instrumentations that ``config`` asks for; return the names of all installed.
+
+    None in `Config.instrumentations` means every one whose library and
+    instrumentor are installed. Call it again at any time: what is installed stays
+    as it is, what was not possible yet (Django before its settings) is tried again.
+
+    Raise `MissingExtraError` where an instrumentation was named and its packages
+    are not installed.
+
+    >>> from etl_telemetry.config import resolve
+    >>> instrument(resolve({"instrumentations": ()}, {}, None))
+    []
+    """
+    with _lock:
+        _choose_stable_names()
+        taken: dict[str, str] = {}
+        for entry in _selected(config):
+            if entry.name not in _installed:
+                with guard.absorb(f"instrumenting {entry.name}"):
+                    _install(entry, config, taken)
+        if taken:
+            _log.info("instrumentation_already_active", extra={"owners": taken})
+        return list(_installed)
+
+
+def follow(config: Config, lifecycle: Lifecycle) -> None:
+    """Let each framework that is installed tell ``lifecycle`` where its processes begin and end.
+
+    That is asked whether or not the framework is instrumented: a process that ends
+    must export in any case.
+    """
+    for library, path in _LIVES.items():
+        if _importable(library):
+            with guard.absorb(f"following the life of {library} processes"):
+                _load(path)(config, lifecycle)
+
+
+def uninstrument() -> None:
+    """Take all instrumentations away again, last one first."""
+    with _lock:
+        while _installed:
+            name, undo = _installed.popitem()
+            with guard.absorb(f"uninstrumenting {name}"):
+                undo()
+
+
+def _selected(config: Config) -> Iterator[Instrumentation]:
+    named = config.instrumentations
+    for entry in INSTRUMENTATIONS:
+        if named is None:
+            if entry.missing is None:
+                yield entry
+        elif entry.name in named:
+            if entry.missing is not None:
+                raise MissingExtraError(
+                    extra=entry.extra,
+                    needed_for=f"instrumenting {entry.name}",
+                    missing=entry.missing,
+                )
+            yield entry
+
+
+def _install(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
+    instrumentor = _load(entry.instrumentor)()
+    owner = others.owner(entry.library, instrumentor)
+    if owner is not None:
+        taken[entry.name] = owner
+        if not entry.more_than_spans:
+            return
+        if owner != others.OPENTELEMETRY:
+            instrumentor = None
+    adapter: Adapter = _load(entry.adapter)
+    undo = adapter(instrumentor, config)
+    if undo is not None:
+        _installed[entry.name] = undo
+
+
+def _choose_stable_names() -> None:
+    """Ask for the stable names of the semantic conventions, unless the user chose otherwise.
+
+    The variable is read once per process, by the first instrumentor (trap 17);
+    without it there are no database metrics at all.
+    """
+    os.environ.setdefault(_SEMCONV_VARIABLE, _STABLE_NAMES)
+    if others.semconv_read_too_early():
+        _log.warning(
+            "semantic_conventions_read_too_early",
+            extra={"variable": _SEMCONV_VARIABLE, "value": _STABLE_NAMES},
+        )
+
+
+def _importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # A parent package is missing.
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

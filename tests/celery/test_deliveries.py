@@ -1,0 +1,386 @@
+"""One delivery of a task: context, span, run, outcome, log events, count."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from celery import Celery, Task, signals
+from celery.app.trace import build_tracer
+from celery.exceptions import Ignore, Reject
+from opentelemetry import baggage, context, trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from etl_telemetry import guard, pipelines
+from etl_telemetry.catalogue import RUN_HEADER
+from etl_telemetry.logs import current_fields
+from etl_telemetry.pipelines import Run
+from etl_telemetry.runtime import propagation
+from support.telemetry import Telemetry
+
+RUN = Run(id="7", name="daily", organization="acme", started_ns=1_000)
+SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+OTHER_TRACE = f"00-{0xABC:032x}-{0xDEF:016x}-01"
+IN_RUN = f"00-{RUN.trace_id}-{0xDEF:016x}-01"
+
+pytestmark = pytest.mark.usefixtures("instrumented")
+
+
+@pytest.fixture(autouse=True)
+def _propagators() -> None:
+    propagation.install(["tracecontext", "baggage"])
+
+
+@pytest.fixture
+def app() -> Celery:
+    """Give an application that needs no broker."""
+    return Celery("jobs", broker="memory://", set_as_current=False)
+
+
+@pytest.fixture
+def events(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Give our log events so far, each as its name, level and fields."""
+    caplog.set_level(logging.INFO, "etl_telemetry.celery")
+
+    def read() -> list[dict[str, Any]]:
+        found = [r for r in caplog.records if r.name == "etl_telemetry.celery"]
+        caplog.clear()
+        standard = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+        return [
+            {"event": r.getMessage(), "level": r.levelname}
+            | {k: v for k, v in vars(r).items() if k not in standard}
+            for r in found
+        ]
+
+    yield read
+
+
+def deliver(
+    app: Celery,
+    body: Callable[..., Any],
+    *,
+    name: str = "shop.extract_orders",
+    kwargs: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Run ``body`` as a worker runs a task: through Celery's own tracer, with all signals."""
+    body.__name__ = "body"  # Celery compiles a function of that name; a lambda has none.
+    task: Task[Any, Any] = app.task(name=name, shared=False, **options)(body)
+    app.finalize()
+    request = {
+        "id": "task-1",
+        "delivery_info": {"routing_key": "jobs", "redelivered": False},
+        "is_eager": False,
+        "hostname": "worker@host",
+        **(headers or {}),
+    }
+    build_tracer(task.name, app.tasks[name], app=app)("task-1", (), kwargs or {}, request)
+
+
+def count(status: str, *, pipeline: str = "unknown", type_: str = "extract") -> dict[Any, int]:
+    """Return what the counter shows after one delivery."""
+    labels = {"pipeline.name": pipeline, "status": status, "task.type": type_}
+    return {tuple(sorted(labels.items())): 1}
+
+
+# --- Outcomes ---------------------------------------------------------------
+
+
+def succeed() -> list[int]:
+    """End well."""
+    return [1, 2, 3]
+
+
+def fail() -> None:
+    """End badly, with a row of a table in the message."""
+    raise ValueError("duplicate key\nDETAIL:  Key (email)=(ada@example.com) already exists.")
+
+
+def ask_again(self: Task[Any, Any]) -> None:
+    """Ask for another delivery."""
+    raise self.retry(exc=OSError("no route to password=hunter2"), countdown=0)
+
+
+def ignore() -> None:
+    """End without a result."""
+    raise Ignore
+
+
+def reject() -> None:
+    """Refuse the message for good."""
+    raise Reject("unreadable", requeue=False)
+
+
+def requeue() -> None:
+    """Give the message back."""
+    raise Reject("busy", requeue=True)
+
+
+def leave() -> None:
+    """End the process, as far as a thread can."""
+    raise SystemExit(3)
+
+
+TASK = {"task.id": "task-1", "task.name": "shop.extract_orders", "task.type": "extract"}
+OUTCOMES: dict[str, tuple[Callable[..., Any], bool, str, dict[str, Any]]] = {
+    "success": (succeed, False, "success", {
+        "event": "task_completed", "level": "INFO", "task.result.size": 3}),
+    "failure": (fail, False, "failed", {
+        "event": "task_failed", "level": "ERROR", "error.type": "ValueError",
+        "exception.message": "duplicate key\nDETAIL: ?"}),
+    "retry": (ask_again, True, "retried", {
+        "event": "task_retried", "level": "WARNING",
+        "task.retry.reason": "OSError: no route to password=REDACTED"}),
+    "ignore": (ignore, False, "success", {"event": "task_completed", "level": "INFO"}),
+    "reject": (reject, False, "failed", {
+        "event": "task_failed", "level": "ERROR", "error.type": "celery.exceptions.Reject",
+        "exception.message": "unreadable"}),
+    "reject and requeue": (requeue, False, "retried", {
+        "event": "task_retried", "level": "WARNING", "task.retry.reason": "busy"}),
+    "exit": (leave, False, "failed", {
+        "event": "task_failed", "level": "ERROR", "error.type": "SystemExit",
+        "exception.message": "3"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OUTCOMES.values(), ids=OUTCOMES)
+def test_each_outcome_is_counted_once_and_logged_once(
+    case: tuple[Callable[..., Any], bool, str, dict[str, Any]],
+    app: Celery,
+    seen: Telemetry,
+    events: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """One delivery is one count, one duration, one span, and a begin and an end in the log."""
+    body, bind, status, expected = case
+    try:
+        deliver(app, body, bind=bind)
+    except SystemExit:
+        assert body is leave
+    values = seen.values()
+    assert values["task.executions"] == count(status)
+    assert values["task.execution.duration"] == {(("status", status), ("task.type", "extract")): 1}
+    started, ended = events()
+    assert started == {"event": "task_started", "level": "INFO"}
+    assert ended.pop("task.duration") >= 0
+    assert ended == {"task.status": status, **expected}
+    assert [span.name for span in seen.spans() if span.name.startswith("run/")] == [
+        "run/shop.extract_orders"
+    ]
+
+
+def test_a_result_backend_that_fails_after_a_good_body_makes_a_failure(
+    app: Celery, seen: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome is Celery's, not the body's: what could not be stored has failed."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("the result backend is away")
+
+    monkeypatch.setattr(app.backend, "mark_as_done", refuse)
+    with pytest.warns(RuntimeWarning, match="outside body"):
+        deliver(app, succeed)
+    assert seen.values()["task.executions"] == count("failed")
+
+
+def test_an_eager_task_in_an_except_block_succeeds(app: Celery, seen: Telemetry) -> None:
+    """The exception that the caller is handling is not the task's."""
+    task = app.task(succeed, name="shop.extract_orders", shared=False)
+    try:
+        raise ValueError("handled by the application")
+    except ValueError:
+        assert task.apply().get() == [1, 2, 3]
+    assert seen.values()["task.executions"] == count("success")
+
+
+def test_an_eager_task_is_part_of_the_callers_trace(app: Celery, seen: Telemetry) -> None:
+    """Eager tasks get no clean context: they belong to the request that runs them."""
+    task = app.task(succeed, name="shop.extract_orders", shared=False)
+    with trace.get_tracer("request").start_as_current_span("GET /"):
+        task.apply()
+    assert seen.span("run/shop.extract_orders").parent == seen.span("GET /").context
+
+
+# --- Labels -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"),
+    [("shop.extract_orders", "extract"), ("shop.Load", "load"), ("shop.tidy", "other")],
+)
+def test_the_type_comes_from_the_name(name: str, type_: str, app: Celery, seen: Telemetry) -> None:
+    """By default a name that contains extract, transform or load says so."""
+    deliver(app, succeed, name=name)
+    assert seen.values()["task.executions"] == count("success", type_=type_)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "headers", "pipeline"),
+    [
+        ({}, {}, "unknown"),
+        ({"pipeline_name": "hourly"}, {}, "hourly"),
+        ({"pipeline_name": "hourly"}, {RUN_HEADER: RUN.to_header()}, "daily"),
+        ({"pipeline_name": None}, {}, "unknown"),
+    ],
+)
+def test_the_pipeline_is_the_runs_then_the_arguments(
+    kwargs: dict[str, Any], headers: dict[str, Any], pipeline: str, app: Celery, seen: Telemetry
+) -> None:
+    """A run knows its pipeline; without a run the argument `pipeline_name` tells it."""
+    deliver(app, lambda pipeline_name="": None, kwargs=kwargs, headers=headers)
+    assert seen.values()["task.executions"] == count("success", pipeline=pipeline)
+
+
+# --- Context ----------------------------------------------------------------
+
+
+def test_a_task_starts_from_a_clean_context_and_restores_what_was_there(
+    app: Celery, seen: Telemetry
+) -> None:
+    """What leaked into the worker's thread before is neither parent nor baggage of a task."""
+    leaked = NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=SAMPLED))
+    dirty = baggage.set_baggage("user", "ada", trace.set_span_in_context(leaked))
+    inside: list[Any] = []
+    token = context.attach(dirty)
+    try:
+        deliver(app, lambda: inside.append(baggage.get_all()))
+        assert context.get_current() == dirty
+    finally:
+        context.detach(token)
+    assert inside == [{}]
+    assert seen.span("run/shop.extract_orders").parent is None
+
+
+def test_a_task_that_leaks_leaves_nothing_to_the_next_one(app: Celery, seen: Telemetry) -> None:
+    """A span that the body entered and never left is not the parent of the next task."""
+    before = context.get_current()
+
+    def leak() -> None:
+        context.attach(trace.set_span_in_context(trace.get_tracer("app").start_span("forgotten")))
+
+    deliver(app, leak)
+    assert context.get_current() == before
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace_id", "parent_id"),
+    [
+        ({"traceparent": OTHER_TRACE}, 0xABC, 0xDEF),
+        ({RUN_HEADER: RUN.to_header(), "traceparent": IN_RUN}, int(RUN.trace_id, 16), 0xDEF),
+        (
+            {RUN_HEADER: RUN.to_header()},
+            RUN.span_context.trace_id,
+            RUN.span_context.span_id,
+        ),
+        (
+            {RUN_HEADER: RUN.to_header(), "traceparent": OTHER_TRACE},
+            RUN.span_context.trace_id,
+            RUN.span_context.span_id,
+        ),
+    ],
+    ids=["no run", "run", "run without parent", "run with a parent elsewhere"],
+)
+def test_the_parent_is_the_publish_and_inside_a_run_always_in_its_trace(
+    headers: dict[str, Any], trace_id: int, parent_id: int, app: Celery, seen: Telemetry
+) -> None:
+    """Whatever the publisher knew, a task of a run belongs to the trace of the run."""
+    deliver(app, succeed, headers=headers)
+    parent = seen.span("run/shop.extract_orders").parent
+    assert parent is not None
+    assert (parent.trace_id, parent.span_id) == (trace_id, parent_id)
+
+
+def test_inside_a_task_the_run_and_the_log_fields_are_current(app: Celery, seen: Telemetry) -> None:
+    """Steps and log records in the body need not be told which run they belong to."""
+    inside: list[Any] = []
+
+    def look() -> None:
+        span = trace.get_current_span()
+        inside.extend([pipelines.current_run(), dict(current_fields()), span])
+
+    deliver(app, look, headers={RUN_HEADER: RUN.to_header()})
+    run, fields, span = inside
+    assert run == RUN
+    assert fields == {
+        **TASK,
+        "pipeline.name": "daily",
+        "pipeline.organization": "acme",
+        "pipeline.run.id": "7",
+    }
+    assert span.name == "run/shop.extract_orders"
+    assert (pipelines.current_run(), dict(current_fields())) == (None, {})
+
+
+def test_baggage_of_the_message_is_there_in_the_task(app: Celery, seen: Telemetry) -> None:
+    """What the publisher put into the baggage arrives, also inside a run."""
+    inside: list[Any] = []
+    for headers in (
+        {"traceparent": OTHER_TRACE},
+        {"traceparent": IN_RUN, RUN_HEADER: RUN.to_header()},
+    ):
+        deliver(
+            app,
+            lambda: inside.append(baggage.get_all()),
+            name=f"shop.{uuid4()}",
+            headers={**headers, "baggage": "tenant=acme"},
+        )
+    assert inside == [{"tenant": "acme"}, {"tenant": "acme"}]
+
+
+@pytest.mark.parametrize("header", ["{", "[]", '{"v": 99}', 3, None, "x" * 100_000])
+def test_a_header_that_cannot_be_read_costs_the_run_not_the_task(
+    header: object, app: Celery, seen: Telemetry
+) -> None:
+    """A message of a newer version, or garbage, still runs and is still counted."""
+    done: list[int] = []
+    deliver(app, lambda: done.append(1), headers={RUN_HEADER: header})
+    assert done == [1]
+    assert seen.values()["task.executions"] == count("success")
+
+
+# --- The host always wins ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "etl_telemetry.celery.runs.read",
+        "etl_telemetry.pipelines.attach",
+        "etl_telemetry.metrics.record_task_execution",
+        "etl_telemetry.pipelines.detach",
+    ],
+)
+def test_an_error_of_ours_never_reaches_the_task(
+    broken: str, app: Celery, seen: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body runs, its context is restored, and the error is counted."""
+    monkeypatch.setattr(broken, lambda *_, **__: 1 / 0)
+    before, drops = context.get_current(), guard.drops().get("internal_error", 0)
+    done: list[int] = []
+    deliver(app, lambda: done.append(1), headers={RUN_HEADER: RUN.to_header()})
+    assert done == [1]
+    assert context.get_current() == before
+    assert guard.drops()["internal_error"] > drops
+
+
+def test_revoked_is_counted_and_logged(
+    app: Celery, seen: Telemetry, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """A task that never ran has no duration, and its run is known."""
+    from celery.app.task import Context
+
+    task = app.task(succeed, name="shop.extract_orders", shared=False)
+    app.finalize()
+    request = Context(id="task-1", kwargs={}, **{RUN_HEADER: RUN.to_header()})
+    signals.task_revoked.send(
+        app.tasks[task.name], request=request, terminated=False, signum=None, expired=False
+    )
+    values = seen.values()
+    assert values["task.executions"] == count("revoked", pipeline="daily")
+    assert values.get("task.execution.duration", {}) == {}
+    assert events() == [
+        {"event": "task_revoked", "level": "WARNING", "task.status": "revoked"},
+    ]
