@@ -70,7 +70,7 @@ def test_a_gzip_body_may_have_several_members() -> None:
     """Members are joined, as gzip says, but not without bound: each one costs a copy."""
     member = gzip.compress(b"x")
     assert with_length(member * 16, "gzip").read(at_most=1000) == b"x" * 16
-    with pytest.raises(HttpError, match="^the gzip body must have at most 16 members$"):
+    with pytest.raises(HttpError, match=r"^the gzip body must have at most 16 members$"):
         with_length(member * 17, "gzip").read(at_most=1000)
 
 

@@ -107,7 +107,7 @@ def test_an_unknown_part_stays_unknown() -> None:
 
 def test_different_kinds_are_not_added() -> None:
     """A number and a histogram have no sum."""
-    with pytest.raises(TypeError, match="^cannot add int and Histogram$"):
+    with pytest.raises(TypeError, match=r"^cannot add int and Histogram$"):
         add(1, Histogram(0, 0, None, None, (), ()))
 
 

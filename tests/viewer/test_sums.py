@@ -160,7 +160,7 @@ def test_two_kinds_of_one_name_have_no_sum(store: Store, query: Query) -> None:
     """The error names the metric and both kinds; one of them can be selected."""
     sent(store, counter(number(1)))
     sent(store, gauge(number(2)), writer="b")
-    with pytest.raises(ValueError, match="^metric 'rows' arrived as gauge and as sum, which"):
+    with pytest.raises(ValueError, match=r"^metric 'rows' arrived as gauge and as sum, which"):
         query.sum_latest("rows")
     assert query.sum_latest("rows", where={"service.instance.id": "b"}) == {(): 2}
 

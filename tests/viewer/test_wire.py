@@ -60,6 +60,15 @@ def test_enums_may_be_names_or_numbers() -> None:
     assert decoded(one_span(kind=3)) == decoded(one_span(kind="SPAN_KIND_CLIENT"))
 
 
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not() -> None:
+    """Protobuf fails on the half with a SystemError, which is nobody's mistake but the body's."""
+    text = decoded(one_span(name="\U0001f600")).resource_spans[0].scope_spans[0].spans[0].name
+    assert text == "\U0001f600"
+    for document in ({"\ud800": 1}, one_span(name="\ud800"), {"resourceSpans": ["\udfff"]}):
+        with pytest.raises(WireError, match="surrogates not allowed$"):
+            decoded(document)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -78,9 +87,9 @@ def test_broken_json_is_named(body: bytes, message: str) -> None:
 
 def test_json_of_another_shape_is_named() -> None:
     """A list, an id that is not hex: errors of their own."""
-    with pytest.raises(WireError, match="^the body must be a JSON object, got list$"):
+    with pytest.raises(WireError, match=r"^the body must be a JSON object, got list$"):
         decode(b"[]", JSON, ExportTraceServiceRequest)
-    with pytest.raises(WireError, match="^spanId must be hexadecimal digits, got 'xyz'$"):
+    with pytest.raises(WireError, match=r"^spanId must be hexadecimal digits, got 'xyz'$"):
         decoded(one_span(spanId="xyz"))
     with pytest.raises(WireError, match="Failed to parse resourceSpans field"):
         decoded({"resourceSpans": 5})

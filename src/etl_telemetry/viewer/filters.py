@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Self
+
+from etl_telemetry.viewer.flatten import dumps, number
 
 _ATTRIBUTE = """EXISTS (SELECT 1 FROM (
   SELECT type, value, 1 AS place FROM json_each(t.attributes) WHERE key = ?
@@ -17,7 +18,8 @@ _IS_NUMBER = "type IN ('integer', 'real') AND value = ?"
 _IS_TEXT = "type = 'text' AND value = ?"
 _IS_NULL = "type = 'null'"
 _IS_OTHER = "type IN ('array', 'object') AND value = ?"
-_MAX_INTEGER = 2**63
+_MOST = 2**63
+"""SQLite's integers go up to this."""
 
 
 class Loose(str):
@@ -62,14 +64,14 @@ class Filter:
 
 def _test(value: object) -> tuple[str, list[object]]:
     """Return a condition on `type` and `value` of an attribute, and its parameters."""
-    if isinstance(value, Loose):
-        return _AS_TEXT, [str(value)]
+    if isinstance(value, float):
+        value = number(value)
     if isinstance(value, str):
-        return _IS_TEXT, [str(value)]
+        return (_AS_TEXT if isinstance(value, Loose) else _IS_TEXT), [str(value)]
     if value is None:
         return _IS_NULL, []
     if isinstance(value, bool):
         return _IS_BOOL, ["true" if value else "false"]
-    if isinstance(value, int | float) and -_MAX_INTEGER <= value < _MAX_INTEGER:
+    if isinstance(value, float) or (isinstance(value, int) and -_MOST <= value < _MOST):
         return _IS_NUMBER, [value]
-    return _IS_OTHER, [json.dumps(value, ensure_ascii=False, separators=(",", ":"))]
+    return _IS_OTHER, [dumps(value)]

@@ -25,7 +25,8 @@ MAX_BODY = 16 * 2**20
 TIMEOUT = 75.0
 """Default seconds for a client; more than the 60 s between two exports of metrics."""
 
-_POLL = 0.1
+_POLL = 0.05
+"""Seconds between two looks for overdue connections and for the end."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 -- only named
 
 
