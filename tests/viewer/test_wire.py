@@ -65,7 +65,7 @@ def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not() -> None:
     text = decoded(one_span(name="\U0001f600")).resource_spans[0].scope_spans[0].spans[0].name
     assert text == "\U0001f600"
     for document in ({"\ud800": 1}, one_span(name="\ud800"), {"resourceSpans": ["\udfff"]}):
-        with pytest.raises(WireError, match="surrogates not allowed$"):
+        with pytest.raises(WireError, match=r"surrogates not allowed$"):
             decoded(document)
 
 

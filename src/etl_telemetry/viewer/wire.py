@@ -66,8 +66,8 @@ def status(code: int, message: str) -> Status:
 def _check_text(body: bytes, document: object) -> None:
     """Refuse half a surrogate pair, which JSON can write but UTF-8, hence protobuf, cannot.
 
-    protobuf 7 (upb) raises SystemError on one that stands where a name should, instead of a
-    ParseError. Delete this when `ParseDict({"\\ud800": 1}, ...)` raises one.
+    protobuf 7 (upb) raises SystemError on a field whose name has one, instead of a ParseError.
+    Delete this when its ParseDict does (tests/viewer/test_wire.py).
     """
     if _SURROGATE.search(body):
         json.dumps(document, ensure_ascii=False).encode()
