@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from etl_platform import environment
+from etl_telemetry import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("ETL_PLATFORM_DATA") or BASE_DIR / "data").resolve()
@@ -108,5 +110,9 @@ AIRPORTS_PAGE_SIZE = 100
 AIRPORTS_REFUSE_EVERY = 20
 """The reference API answers every twentieth call with 429, as busy APIs do; 0 is never."""
 
-LOGGING: dict[str, object] = {}
+# Console for people or as JSON by ENVIRONMENT; application.log, errors.log and audit.log.
+LOGGING = logging_config(directory=DATA_DIR / "logs", service="etl-platform")
 ETL_TELEMETRY = {"SERVICE_NAME": "etl-platform"}
+if sys.argv[1:2] == ["report_runs"]:
+    # The reporter continues its own series after a restart: see apps/pipelines/reporter.py.
+    ETL_TELEMETRY["SERVICE_INSTANCE_ID"] = "ledger-reporter"

@@ -16,7 +16,7 @@ class SchemaError(ValueError):
         super().__init__(
             f"{source}: column {', '.join(map(repr, missing))} is missing. "
             f"The header has {', '.join(found)}.{self._hint()} "
-            "Ask the owner of the source, or map the new name in the pipeline's options "
+            "Ask the owner of the source, or map the new name in the connector's options "
             '({"columns": {"<new name>": "<our name>"}}).'
         )
 

@@ -49,7 +49,8 @@ class ConnectorAdmin(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         audit.record(
             "connector_updated" if change else "connector_created",
-            resource=f"connector:{obj.pk}",
-            outcome="success",
+            resource={"type": "connector", "id": obj.pk},
+            organization=obj.organization.code,
+            actor=request.user.pk,
             details={"connector": obj.name, "changed": sorted(form.changed_data)},
         )

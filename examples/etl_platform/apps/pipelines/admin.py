@@ -49,8 +49,9 @@ class PipelineAdmin(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         audit.record(
             "pipeline_updated" if change else "pipeline_created",
-            resource=f"pipeline:{obj.pk}",
-            outcome="success",
+            resource={"type": "pipeline", "id": obj.pk},
+            organization=obj.organization.code,
+            actor=request.user.pk,
             details={"pipeline_name": obj.name, "changed": sorted(form.changed_data)},
         )
 

@@ -13,11 +13,10 @@ are the ground truth that telemetry is compared with, so nothing here asks telem
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
-from celery import signals
+from celery import current_task, signals
 from celery.app.task import Context, Task
 from django.db import connection
 from django.utils import timezone
@@ -30,7 +29,8 @@ STATES = {"SUCCESS": Status.SUCCESS, "IGNORED": Status.SUCCESS, "RETRY": Status.
 """What Celery's states are called here; whatever else a task ends in has failed."""
 TYPES = ("extract", "transform", "load")
 
-_delivery: ContextVar[TaskRun | None] = ContextVar("delivery", default=None)
+ROW = "delivery_row"
+"""Celery makes a request object for each delivery; the delivery's row hangs on it."""
 
 
 def connect() -> None:
@@ -53,9 +53,16 @@ def type_of(task_name: str) -> str:
 
 def keep_rows(step_type: str, tally: Tally) -> None:
     """Remember what a step of the current delivery did; saved when the delivery ends."""
-    delivery = _delivery.get()
+    delivery = getattr(current_task.request, ROW, None) if current_task else None
     if delivery is not None:
         delivery.metrics.setdefault("steps", {})[step_type] = tally.as_json()
+
+
+def keep_error(error: BaseException) -> None:
+    """Save what the current delivery fails with, before Celery publishes its error callback."""
+    delivery = getattr(current_task.request, ROW, None) if current_task else None
+    if delivery is not None:
+        _running(delivery.task_id).filter(pk=delivery.pk).update(error=_text(error))
 
 
 def _new(task_name: str, task_id: str, request: Context, kwargs: dict[str, Any]) -> TaskRun:
@@ -77,38 +84,35 @@ def _running(task_id: str) -> Any:
     return TaskRun.objects.filter(task_id=task_id, status=Status.RUNNING)
 
 
-def _begin(sender: Task, task_id: str, task: Task, kwargs: dict[str, Any], **_: Any) -> None:
+def _begin(task_id: str, task: Task, kwargs: dict[str, Any], **_: Any) -> None:
     error = "The worker died; the message was delivered again."
-    _running(task_id).update(status=Status.LOST, finished_at=timezone.now(), error=error)
     delivery = _new(task.name, task_id, task.request, kwargs)
+    before = _running(task_id).filter(attempt=delivery.attempt)
+    before.update(status=Status.LOST, finished_at=timezone.now(), error=error)
     delivery.save()
-    _delivery.set(delivery)
+    setattr(task.request, ROW, delivery)
 
 
-def _end(sender: Task, task_id: str, retval: object, state: str | None, **_: Any) -> None:
-    delivery = _delivery.get()
-    if delivery is None or delivery.task_id != task_id:
+def _end(task: Task, task_id: str, retval: object, state: str | None, **_: Any) -> None:
+    delivery = getattr(task.request, ROW, None)
+    if delivery is None:
         return
-    _delivery.set(None)
-    failed = state not in STATES
     # Only if it is still running: the main process may have seen it die meanwhile.
     _running(task_id).filter(pk=delivery.pk).update(
         status=STATES.get(state or "", Status.FAILED),
         finished_at=timezone.now(),
         metrics=delivery.metrics,
-        error=_text(retval) if failed else "",
+        error=_text(retval) if isinstance(retval, BaseException) else "",
     )
 
 
-def _text(error: object) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}"[:2000] if isinstance(error, BaseException) else name
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def _fail_from_outside(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
     """End the row of a delivery whose child can't do it: it died, or was killed for time."""
-    delivery = _delivery.get()
-    if delivery is not None and delivery.task_id == task_id:
+    if hasattr(sender.request, ROW):
         return  # We are in the child, and `task_postrun` follows.
     status = Status.LOST if isinstance(exception, WorkerLostError) else Status.FAILED
     _running(task_id).update(status=status, finished_at=timezone.now(), error=_text(exception))

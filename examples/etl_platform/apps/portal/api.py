@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from functools import wraps
 from typing import Any
 
@@ -114,7 +115,14 @@ def run_options(body: bytes) -> dict[str, str]:
             'The body must be a JSON object with no other keys than "since" and "until", '
             'for instance {"since": "2013-01-01", "until": "2013-01-31"}.'
         )
-    return {key: str(value) for key, value in options.items()}
+    for key, value in options.items():
+        try:
+            date.fromisoformat(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{key} must be an ISO day such as 2013-01-31, got {value!r}."
+            ) from error
+    return options
 
 
 @require_GET

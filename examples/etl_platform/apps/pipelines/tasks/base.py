@@ -6,11 +6,12 @@ import logging
 from typing import Any
 
 from celery import Task
+from celery.exceptions import Retry
 from celery.utils.time import get_exponential_backoff_interval
 from django.db.utils import OperationalError
 
 from apps.connectors.errors import RateLimited, SourceUnavailable
-from apps.pipelines import services
+from apps.pipelines import deliveries, services
 from apps.pipelines.models import PipelineRun, TaskRun
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,16 @@ class RunTask(Task):
     max_retries = 5
 
     def __call__(self, *args: Any, run_id: str, **kwargs: Any) -> Any:
-        """Run the task, unless its run was cancelled meanwhile."""
+        """Run the task; what it fails with is kept before its error callback can ask for it."""
+        try:
+            return self._attempt(*args, run_id=run_id, **kwargs)
+        except Retry:
+            raise
+        except Exception as error:
+            deliveries.keep_error(error)
+            raise
+
+    def _attempt(self, *args: Any, run_id: str, **kwargs: Any) -> Any:
         try:
             if not services.mark_running(run_id):
                 logger.info("task_of_ended_run_skipped", extra={"run_id": run_id})

@@ -25,8 +25,13 @@ def start_scheduled_run(*, pipeline_name: str) -> str | None:
 @shared_task
 def fail_run(task_id: str, *, run_id: str, pipeline_name: str) -> None:
     """End a run as failed: the error callback of all of its tasks."""
-    failed = TaskRun.objects.filter(run_id=run_id, status=TaskRun.Status.FAILED).last()
-    error = f"{failed.task_name}: {failed.error}" if failed else f"Task {task_id} failed."
+    told = TaskRun.objects.filter(run_id=run_id).exclude(error="")
+    failed = told.filter(status__in=(TaskRun.Status.RUNNING, TaskRun.Status.FAILED)).last()
+    error = (
+        f"{failed.task_name}: {failed.error}"
+        if failed
+        else f"Task {task_id} failed without a word: its worker died, or its time was up."
+    )
     services.finish(run_id, PipelineRun.Status.FAILED, error=error)
     staging.discard(run_id)
 
