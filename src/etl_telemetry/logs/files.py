@@ -33,16 +33,19 @@ class RotatingFile(ConcurrentRotatingFileHandler):
         else:
             super().emit(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say once, in one line, why nothing is written: the standard handler does it per record.
 
         On standard error and not by a log call, which from inside a handler
         could wait for a lock that another handler holds.
         """
+        reason = sys.exc_info()[1]
+        if not isinstance(reason, OSError):
+            super().handleError(record)  # Somebody else's formatter.
+            return
         if self._told or not logging.raiseExceptions or sys.stderr is None:
             return
         self._told = True
-        reason = sys.exc_info()[1]
         sys.stderr.write(
             f"etl-telemetry: log file {self.baseFilename!r} cannot be written: {reason}. "
             "Its records are lost. Let this user write there, or give another directory to "

@@ -28,7 +28,7 @@ def clean(record: logging.LogRecord, fields: Fields, *, policy: redaction.Policy
         del fields["request"]
         fields.setdefault("http.request.method", attempt(lambda: str(request.method), None))  # type: ignore[attr-defined]
         fields.setdefault("url.path", attempt(lambda: str(request.path), None))  # type: ignore[attr-defined]
-    top, _, below = record.name.partition(".")
+    top, _, below = str(record.name).partition(".")
     rule = _RULES.get(top)
     return rule(record, fields, below, policy) if rule is not None else None
 

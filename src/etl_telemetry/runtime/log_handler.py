@@ -65,7 +65,7 @@ class Bridge(LoggingHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Translate the record and hand it over."""
-        name = record.name
+        name = str(record.name)  # makeLogRecord() leaves None.
         if name.startswith("opentelemetry.") or not is_instrumentation_enabled():
             return
         if self._is_emitting.get():  # Something below logs about our own call.
@@ -139,7 +139,7 @@ def _event_name(record: logging.LogRecord, attributes: dict[str, Plain]) -> str 
     for name in names:
         if isinstance(name, str) and name:
             return name
-    ours = record.name == catalogue.SCOPE or record.name.startswith(_OURS)
+    ours = f"{record.name}.".startswith(_OURS)
     return record.msg if ours and record.msg in catalogue.LOG_EVENTS else None
 
 
