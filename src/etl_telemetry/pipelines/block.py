@@ -16,8 +16,8 @@ from opentelemetry.trace import Link, SpanContext
 from etl_telemetry import guard
 from etl_telemetry.catalogue import DropReason, RunStatus
 from etl_telemetry.pipelines import inputs, report
-from etl_telemetry.pipelines.finish import Claim, Moment, conclude
-from etl_telemetry.pipelines.publish import Begin
+from etl_telemetry.pipelines.facts import Facts, Moment
+from etl_telemetry.pipelines.finish import Claim, conclude
 from etl_telemetry.pipelines.run import LocalRun, RunToken, attach, detach
 
 P = ParamSpec("P")
@@ -58,8 +58,8 @@ def pipeline_run(
     >>> load()
     3
     """
-    begin = Begin(name, organization, run_id, trigger, triggered_by, attempt, started_at, links)
-    return RunBlock(begin, attributes=attributes, claim=claim)
+    facts = Facts(name, organization, run_id, trigger, triggered_by, attempt, started_at, links)
+    return RunBlock(facts, attributes=attributes, claim=claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +77,18 @@ class _Entered:
 class RunBlock:
     """What `pipeline_run` returns: a context manager and a decorator."""
 
-    __slots__ = ("_attributes", "_begin", "_claim", "_entered")
+    __slots__ = ("_attributes", "_claim", "_entered", "_facts")
 
     def __init__(
-        self, begin: Begin, *, attributes: Mapping[str, object] | None, claim: Claim | None
+        self, facts: Facts, *, attributes: Mapping[str, object] | None, claim: Claim | None
     ) -> None:
-        self._begin = begin
+        self._facts = facts
         self._attributes = attributes
         self._claim = claim
         self._entered: list[_Entered] = []
 
     def __enter__(self) -> LocalRun:
-        run = self._begin.make(LocalRun)
+        run = self._facts.begin(LocalRun)
         run.ending.attributes.update(inputs.span_attributes(self._attributes))
         # The monotonic clock measures; the wall clock only says when it began, and
         # may be set meanwhile.
@@ -124,7 +124,7 @@ class RunBlock:
 
     def again(self) -> RunBlock:
         """Return a block for another run of the same kind."""
-        return RunBlock(self._begin, attributes=self._attributes, claim=self._claim)
+        return RunBlock(self._facts, attributes=self._attributes, claim=self._claim)
 
     def _wrapped(self, function: Any) -> Any:
         if isinstance(function, (classmethod, staticmethod)):

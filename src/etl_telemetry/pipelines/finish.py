@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from opentelemetry.trace import Link, SpanContext
@@ -13,12 +12,12 @@ from opentelemetry.trace import Link, SpanContext
 from etl_telemetry import guard, metrics
 from etl_telemetry.catalogue import RunStatus
 from etl_telemetry.pipelines import inputs, report
-from etl_telemetry.pipelines.run import Run, current_run, make_run
+from etl_telemetry.pipelines.facts import Facts, Moment
+from etl_telemetry.pipelines.run import Run, current_run
+from etl_telemetry.values import AttributeValue
 
 Claim = Callable[[str], bool]
 """The application's own state change of a run, by its id: True for the first finisher only."""
-Moment = datetime | float | str
-"""An aware datetime, Unix seconds, or ISO 8601 text."""
 
 _REMEMBERED = 10_000
 
@@ -65,37 +64,14 @@ def finish_run(
     """
     known_id = inputs.given_run_id(run_id)
     if known_id is None:
-        inputs.invalid("finish_run needs a run id: the run was counted, and its claim not asked")
-    here = current_run()
-    same = here if here is not None and here.id == known_id else None
-    started_ns = inputs.nanoseconds(started_at, what="started_at")
-    if started_ns is None and same is not None:
-        started_ns = same.started_ns
-    ended_ns = inputs.nanoseconds(finished_at, what="finished_at")
-    if ended_ns is None:
-        ended_ns = time.time_ns()
-    run = make_run(
-        Run,
-        name=name,
-        organization=organization,
-        run_id=known_id,
-        started_ns=ended_ns if started_ns is None else started_ns,
-        trigger=trigger if same is None or trigger is not None else same.trigger,
-        triggered_by=triggered_by
-        if same is None or triggered_by is not None
-        else same.triggered_by,
-        attempt=attempt if same is None or attempt is not None else same.attempt,
-        links=_merged(inputs.span_contexts(links), () if same is None else same.links),
-    )
-    end = report.Finish(
-        run=run,
-        status=metrics.status_of(status, RunStatus),
-        ended_ns=max(ended_ns, run.started_ns),
-        duration=_duration(started_ns, ended_ns),
-        error=inputs.error(error),
-        attributes={**inputs.span_attributes(attributes), **inputs.run_rows(rows)},
-    )
-    return conclude(end, claim=claim if known_id is not None else None)
+        inputs.invalid("finish_run needs a run id: the run was counted, its claim was not asked")
+        claim = None
+    facts = Facts(name, organization, known_id, trigger, triggered_by, attempt, started_at, links)
+    more = {**inputs.span_attributes(attributes), **inputs.run_rows(rows)}
+    ends: list[report.Finish] = []
+    with guard.absorb("reading the end of a run"):
+        ends.append(_end(facts, status, finished_at, inputs.error(error), more))
+    return bool(ends) and conclude(ends[0], claim=claim)
 
 
 def conclude(end: report.Finish, *, claim: Claim | None) -> bool:
@@ -106,6 +82,36 @@ def conclude(end: report.Finish, *, claim: Claim | None) -> bool:
     with guard.absorb("reporting the end of a run"):
         report.finished(end)
     return True
+
+
+def _end(
+    facts: Facts,
+    status: object,
+    finished_at: object,
+    error: BaseException | str | None,
+    attributes: dict[str, AttributeValue],
+) -> report.Finish:
+    started_ns = inputs.nanoseconds(facts.started_at, what="started_at")
+    here = current_run()
+    if here is not None and here.id == facts.run_id:
+        facts = facts.completed(here)
+        started_ns = here.started_ns if started_ns is None else started_ns
+    ended_ns = inputs.nanoseconds(finished_at, what="finished_at")
+    if ended_ns is None:
+        ended_ns = time.time_ns()
+    run = facts.run(
+        Run,
+        started_ns=ended_ns if started_ns is None else started_ns,
+        links=inputs.span_contexts(facts.links),
+    )
+    return report.Finish(
+        run=run,
+        status=metrics.status_of(status, RunStatus),
+        ended_ns=max(ended_ns, run.started_ns),
+        duration=_duration(started_ns, ended_ns),
+        error=error,
+        attributes=attributes,
+    )
 
 
 class _Finished:
@@ -156,10 +162,3 @@ def _duration(started_ns: int | None, ended_ns: int) -> float | None:
         inputs.invalid("a run ended before it began: its duration was left out")
         return None
     return (ended_ns - started_ns) / 1e9
-
-
-def _merged(
-    given: tuple[SpanContext, ...], known: tuple[SpanContext, ...]
-) -> tuple[SpanContext, ...]:
-    """Return all links once, in order."""
-    return tuple(dict.fromkeys((*given, *known)))[: inputs.MAX_LINKS]

@@ -119,6 +119,12 @@ def span_contexts(links: object) -> tuple[SpanContext, ...]:
     return tuple(found)
 
 
+def distinct(contexts: Iterable[SpanContext]) -> tuple[SpanContext, ...]:
+    """Return each span once, in order, the first 16."""
+    by_ids = {(context.trace_id, context.span_id): context for context in contexts}
+    return tuple(by_ids.values())[:MAX_LINKS]
+
+
 def span_attributes(attributes: object) -> dict[str, AttributeValue]:
     """Return attributes that a span can carry, at most 64."""
     found: dict[str, AttributeValue] = {}

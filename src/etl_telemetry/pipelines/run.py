@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -24,7 +24,6 @@ from etl_telemetry.tracing.place import Place
 from etl_telemetry.values import AttributeValue
 
 _RUN = context_api.create_key("etl_telemetry-run")
-_RunT = TypeVar("_RunT", bound="Run")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -53,7 +52,7 @@ class Run:
     """Who started it: an id, not a name. None: not told."""
     attempt: int | None = None
     """Number of the attempt, as the application counts. None: not told."""
-    links: tuple[SpanContext, ...] = field(default=(), repr=False)
+    links: tuple[SpanContext, ...] = field(default=(), repr=False, hash=False)
     """Spans that led to it: the request or the tick that was current at the begin."""
 
     @property
@@ -64,7 +63,7 @@ class Run:
     @property
     def span_context(self) -> SpanContext:
         """Context of its root span, always sampled."""
-        return _root(self.id)
+        return root_context(self.id)
 
     @property
     def started_at(self) -> datetime:
@@ -138,7 +137,8 @@ class LocalRun(Run):
     def set_attribute(self, key: str, value: object) -> None:
         """Add an attribute to its span; of one key the last value counts."""
         if len(self.ending.attributes) < inputs.MAX_ATTRIBUTES:
-            self.ending.attributes.update(inputs.span_attributes({key: value}))
+            name = metrics.label(key, attribute="an attribute's name")
+            self.ending.attributes.update(inputs.span_attributes({name: value}))
         else:
             inputs.invalid(f"a run has at most {inputs.MAX_ATTRIBUTES} attributes")
 
@@ -189,38 +189,9 @@ def detach(token: RunToken) -> None:
         token.place.leave()
 
 
-def make_run(
-    kind: type[_RunT],
-    *,
-    name: object,
-    organization: object,
-    run_id: object,
-    started_ns: int,
-    trigger: object,
-    triggered_by: object,
-    attempt: object,
-    links: tuple[SpanContext, ...],
-) -> _RunT:
-    """Return a run of ``kind`` from whatever the application passed."""
-    given = None if run_id is None else inputs.given_run_id(run_id)
-    if given is None and run_id is not None:
-        inputs.invalid("a run id must not be empty: the run got a new one")
-    own_id = given or inputs.new_run_id()
-    trace_id = _root(own_id).trace_id
-    return kind(
-        id=own_id,
-        name=metrics.label(name, attribute=catalogue.PIPELINE_NAME),
-        organization=metrics.label(organization, attribute=catalogue.PIPELINE_ORGANIZATION),
-        started_ns=started_ns,
-        trigger=inputs.optional_text(trigger, what=catalogue.PIPELINE_RUN_TRIGGER),
-        triggered_by=inputs.optional_text(triggered_by, what=catalogue.PIPELINE_RUN_TRIGGERED_BY),
-        attempt=inputs.whole_number(attempt, what=catalogue.PIPELINE_RUN_ATTEMPT),
-        links=tuple(link for link in links if link.trace_id != trace_id),
-    )
-
-
 @lru_cache(maxsize=1_024)
-def _root(run_id: str) -> SpanContext:
+def root_context(run_id: str) -> SpanContext:
+    """Return the context of the root span of a run: always the same, always sampled."""
     return SpanContext(
         int.from_bytes(_hash("trace", run_id)[:16]),
         int.from_bytes(_hash("span", run_id)[:8]),
