@@ -10,13 +10,13 @@ class TelemetryError(Exception):
 
 
 class ConfigurationError(TelemetryError):
-    """Tell every wrong value of a configuration at once.
+    r"""Tell every wrong value of a configuration at once.
 
     Raised at start-up only, so that a process with a wrong configuration never
     serves.
 
     >>> str(ConfigurationError(["deadline must be positive, got -1 (from options)"]))
-    'etl-telemetry: 1 wrong value:\\n  - deadline must be positive, got -1 (from options)'
+    'etl-telemetry: 1 wrong value:\n  - deadline must be positive, got -1 (from options)'
     """
 
     def __init__(self, problems: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from etl_telemetry.runtime.lifecycle import Lifecycle
 
 # Named by strings, so that this room imports neither Django nor Celery.
+_SETTINGS = "etl_telemetry.django.settings:read"
 _SILENCERS = {
-    "django": "etl_telemetry.django.commands",
-    "celery": "etl_telemetry.celery.cli",
+    "django": "etl_telemetry.django.commands:is_silent",
+    "celery": "etl_telemetry.celery.cli:is_silent",
 }
+_FOLLOWERS = {"celery": "etl_telemetry.celery.signals:connect"}
+"""Frameworks whose processes live by rules of their own."""
 _log = logging.getLogger("etl_telemetry")
 
 
@@ -105,12 +108,12 @@ def active() -> Telemetry | None:
 
 
 def _first(options: Mapping[str, object]) -> Telemetry:
-    from etl_telemetry.config import Config, resolve  # noqa: PLC0415 - import stays free of work
+    from etl_telemetry.config import Config, resolve
 
     settings = _django_settings()
-    if _is_silent(settings):
+    if _is_silent():
         return Telemetry(Config(enabled=False), None)
-    config = resolve(options, os.environ, settings, directories=_directories(settings))
+    config = resolve(options, os.environ, settings, directories=(Path.cwd(),))
     for warning in config.warnings:
         _log.warning("configuration_warning", extra={"detail": warning})
     if not config.enabled:
@@ -120,9 +123,10 @@ def _first(options: Mapping[str, object]) -> Telemetry:
 
 def _install(config: Config) -> Lifecycle:
     # The SDK is loaded here, and nowhere before.
-    from etl_telemetry import metrics  # noqa: PLC0415 - as above
-    from etl_telemetry.runtime import log_bridge, propagation  # noqa: PLC0415 - as above
-    from etl_telemetry.runtime.lifecycle import Lifecycle  # noqa: PLC0415 - as above
+    from etl_telemetry import metrics, tracing
+    from etl_telemetry.redaction import Policy
+    from etl_telemetry.runtime import log_bridge, propagation
+    from etl_telemetry.runtime.lifecycle import Lifecycle
 
     lifecycle = Lifecycle(config)
     foreign = lifecycle.install()
@@ -133,8 +137,14 @@ def _install(config: Config) -> Lifecycle:
     metrics.configure(
         max_pipelines=config.max_pipelines, max_organizations=config.max_organizations
     )
+    policy = Policy(allow=config.allow)
+    tracing.configure(policy=policy)
     if config.log_bridge:
-        log_bridge.attach(log_bridge.Bridge(level=config.log_level))
+        log_bridge.attach(log_bridge.Bridge(level=config.log_level, policy=policy))
+    for framework, path in _FOLLOWERS.items():
+        connect = _of_framework(framework, path)
+        if connect is not None:
+            connect(config, lifecycle)
     return lifecycle
 
 
@@ -145,18 +155,20 @@ def _instrument(config: Config) -> None:
 
 
 def _django_settings() -> Mapping[str, object] | None:
-    if find_spec("django") is None:
-        return None
-    settings: Mapping[str, object] | None = import_module("etl_telemetry.django.settings").read()
+    read = _of_framework("django", _SETTINGS)
+    settings: Mapping[str, object] | None = None if read is None else read()
     return settings
 
 
-def _is_silent(settings: Mapping[str, object] | None) -> bool:
-    return any(
-        find_spec(framework) is not None and import_module(module).is_silent(sys.argv)
-        for framework, module in _SILENCERS.items()
-    )
+def _is_silent() -> bool:
+    tests = [_of_framework(framework, path) for framework, path in _SILENCERS.items()]
+    return any(test(sys.argv) for test in tests if test is not None)
 
 
-def _directories(settings: Mapping[str, object] | None) -> list[Path]:
-    return [Path.cwd()]
+def _of_framework(framework: str, path: str) -> Callable[..., Any] | None:
+    """Return a function of ours that needs a framework, or None where that is not installed."""
+    if find_spec(framework) is None:
+        return None
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from etl_telemetry import guard
 from etl_telemetry.runtime.batching import Batcher, BatchLimits
 

@@ -11,9 +11,7 @@ from etl_telemetry.runtime.collecting import Collector, Postponed
 def test_each_flush_collects_once_and_tells_whether_it_was_delivered() -> None:
     """The answer of a flush is that of its own export."""
     answers = iter([True, False])
-    collector = Collector(
-        collect=lambda: next(answers), postponed=Postponed(), interval=60
-    )
+    collector = Collector(collect=lambda: next(answers), postponed=Postponed(), interval=60)
     collector.start()
     assert collector.flush().wait(time.monotonic() + 10)
     assert not collector.flush().wait(time.monotonic() + 10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from etl_telemetry.runtime.metric_export import ExportingReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -12,6 +11,8 @@ from opentelemetry.sdk.metrics.export import (
     MetricExportResult,
     MetricsData,
 )
+
+from etl_telemetry.runtime.metric_export import ExportingReader
 
 
 class _Memory(MetricExporter):
@@ -80,9 +81,7 @@ def test_delta_temporality_gets_no_zero() -> None:
     """A delta needs no point before it."""
     from opentelemetry.sdk.metrics import Counter
 
-    exporter, reader, meter = _meter(
-        preferred_temporality={Counter: AggregationTemporality.DELTA}
-    )
+    exporter, reader, meter = _meter(preferred_temporality={Counter: AggregationTemporality.DELTA})
     meter.create_counter("runs").add(3)
     reader.collect()
     assert exporter.exports == [{"runs": [({}, 3)]}]

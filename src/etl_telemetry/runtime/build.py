@@ -51,7 +51,7 @@ def build_signals(
     """
     resource = build_resource(config, forks=forks)
     shutdowns: Shutdowns = []
-    traces, spans = _traces(config, resource, shutdowns)
+    traces, finished, spans = _traces(config, resource, shutdowns)
     logs, records = _logs(config, resource, shutdowns)
     metrics, collector = _metrics(config, resource, shutdowns, postponed)
     if metrics is not None and collector is not None:
@@ -61,6 +61,7 @@ def build_signals(
         traces=traces,
         metrics=metrics,
         logs=logs,
+        finished=finished,
         spans=spans,
         records=records,
         collector=collector,
@@ -70,23 +71,24 @@ def build_signals(
 
 def _traces(
     config: Config, resource: Resource, shutdowns: Shutdowns
-) -> tuple[TracerProvider | None, Batcher[ReadableSpan] | None]:
+) -> tuple[
+    TracerProvider | None, Callable[[ReadableSpan], None] | None, Batcher[ReadableSpan] | None
+]:
     exporter = exporters.span_exporter(config)
     if exporter is None:
-        return None, None
+        return None, None, None
     shutdowns.append(exporter.shutdown)
     batcher: Batcher[ReadableSpan] = Batcher(
         signal="spans",
         export=lambda batch: exporter.export(batch) is SpanExportResult.SUCCESS,
         limits=BatchLimits(),
     )
-    provider = TracerProvider(
-        resource=resource, sampler=_sampler(config), shutdown_on_exit=False
-    )
+    provider = TracerProvider(resource=resource, sampler=_sampler(config), shutdown_on_exit=False)
     if config.baggage_keys:
         provider.add_span_processor(BaggageSpanProcessor(config.baggage_keys.__contains__))
-    provider.add_span_processor(Gate(SpanOutlet(batcher), policy=Policy(allow=config.allow)))
-    return provider, batcher
+    gate = Gate(SpanOutlet(batcher), policy=Policy(allow=config.allow))
+    provider.add_span_processor(gate)
+    return provider, gate.on_end, batcher
 
 
 def _logs(

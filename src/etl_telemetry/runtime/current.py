@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
@@ -26,6 +25,8 @@ class Signals:
     """Makes instruments."""
     logs: LoggerProvider | None
     """Makes log records."""
+    finished: Callable[[ReadableSpan], None] | None
+    """Takes a span that was not made by `traces`."""
     spans: Batcher[ReadableSpan] | None
     """Where finished spans go."""
     records: Batcher[ReadableLogRecord] | None

@@ -27,12 +27,12 @@ def span_exporter(config: Config) -> SpanExporter | None:
     if config.traces_exporter == "console":
         return ConsoleSpanExporter()
     if config.traces_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - gRPC is slow to import, and rarely used
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
             OTLPSpanExporter as GrpcSpanExporter,
         )
 
         return GrpcSpanExporter(**_grpc(config, config.traces_endpoint))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - only what is used
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
         OTLPSpanExporter,
     )
 
@@ -46,12 +46,12 @@ def metric_exporter(config: Config) -> MetricExporter | None:
     if config.metrics_exporter == "console":
         return ConsoleMetricExporter()
     if config.metrics_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - as above
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
             OTLPMetricExporter as GrpcMetricExporter,
         )
 
         return GrpcMetricExporter(**_grpc(config, config.metrics_endpoint))
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - as above
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
         OTLPMetricExporter,
     )
 
@@ -65,12 +65,12 @@ def log_exporter(config: Config) -> LogRecordExporter | None:
     if config.logs_exporter == "console":
         return ConsoleLogRecordExporter()
     if config.logs_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import (  # noqa: PLC0415 - as above
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import (
             OTLPLogExporter as GrpcLogExporter,
         )
 
         return GrpcLogExporter(**_grpc(config, config.logs_endpoint))
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - as above
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import (
         OTLPLogExporter,
     )
 
@@ -99,7 +99,7 @@ def _session(endpoint: str) -> requests.Session:
     the module's lock held, and the child hangs (found in half of the runs with
     60 tasks). Proxies are therefore read here, once.
     """
-    import requests  # noqa: PLC0415 - comes with the OTLP/HTTP exporter, unused with gRPC
+    import requests
 
     session = requests.Session()
     session.trust_env = False

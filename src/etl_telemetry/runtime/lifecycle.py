@@ -15,7 +15,15 @@ from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from etl_telemetry import guard
-from etl_telemetry.catalogue import DROPS, REASON, SCOPE
+from etl_telemetry.catalogue import (
+    BUILD_DATE,
+    DROPS,
+    ENVIRONMENT,
+    PLATFORM_INFO,
+    REASON,
+    SCOPE,
+    VERSION,
+)
 from etl_telemetry.config import Config
 from etl_telemetry.runtime.build import build_signals
 from etl_telemetry.runtime.collecting import Postponed
@@ -52,12 +60,12 @@ class Lifecycle:
         """
         foreign = self._set_providers()
         quieten_exporters()
-        self._metrics.get_meter(SCOPE).create_observable_counter(
-            DROPS.name, [_observe_drops], DROPS.unit, DROPS.description
-        )
+        self._observe()
         os.register_at_fork(after_in_child=self._after_fork_in_child)
         # Children of multiprocessing run no exit handlers but these.
         multiprocessing.util.register_after_fork(self, _finalize_child)
+        if multiprocessing.parent_process() is not None:
+            _finalize_child(self)
         _hook_uwsgi(self._after_fork_in_child, self.shutdown)
         atexit.register(self.shutdown)
         return foreign
@@ -70,7 +78,7 @@ class Lifecycle:
         end = time.monotonic() + self._limit(deadline)
         ways = [way for way in (signals.spans, signals.records, signals.collector) if way]
         pending = [way.flush() for way in ways]  # All at once; then wait for each.
-        return all([flush.wait(end) for flush in pending])
+        return False not in [flush.wait(end) for flush in pending]
 
     def shutdown(self, deadline: float | None = None) -> bool:
         """End the telemetry of this process: one deadline for the three signals together.
@@ -103,6 +111,24 @@ class Lifecycle:
             forks=forks,
             postponed=self._postponed,
             populate=self._metrics.populate,
+        )
+
+    def _observe(self) -> None:
+        """Report what every process reports about itself, when it collects anyway."""
+        labels = {
+            VERSION: self.config.service_version,
+            ENVIRONMENT: self.config.environment,
+            BUILD_DATE: self.config.build_date,
+        }
+        meter = self._metrics.get_meter(SCOPE)
+        meter.create_observable_counter(
+            DROPS.name, [_observe_drops], DROPS.unit, DROPS.description
+        )
+        meter.create_observable_gauge(
+            PLATFORM_INFO.name,
+            [lambda _: [Observation(1, labels)]],
+            PLATFORM_INFO.unit,
+            PLATFORM_INFO.description,
         )
 
     def _set_providers(self) -> tuple[str, ...]:
@@ -151,8 +177,8 @@ def _finalize_child(lifecycle: Lifecycle) -> None:
 def _hook_uwsgi(after_fork: Callable[[], None], shutdown: Callable[[], bool]) -> None:
     """Under uWSGI, which by default runs no fork hooks (opentelemetry-python#2266)."""
     with suppress(ImportError):
-        import uwsgi  # type: ignore[import-not-found]  # noqa: PLC0415 - exists inside uWSGI only
-        import uwsgidecorators  # type: ignore[import-not-found]  # noqa: PLC0415 - as above
+        import uwsgi  # type: ignore[import-not-found]
+        import uwsgidecorators  # type: ignore[import-not-found]
 
         uwsgidecorators.postfork(after_fork)
         uwsgi.atexit = shutdown

@@ -87,7 +87,9 @@ class _Recording:
         self._bound_to: object = self  # Like no signals: bind at the first call.
         self._method: Callable[..., None] = _nothing
 
-    def __call__(self, value: float, attributes: Any = None, context: Context | None = None) -> None:
+    def __call__(
+        self, value: float, attributes: Any = None, context: Context | None = None
+    ) -> None:
         # Hot path: every measurement of the process (tests/benchmarks/metrics.py).
         if self._current.signals is not self._bound_to:
             self._bind()
@@ -210,7 +212,7 @@ class _UpDownCounter(metrics.UpDownCounter):
         """Add `amount`."""
 
 
-class _Gauge(metrics._Gauge):
+class _Gauge(metrics._Gauge):  # noqa: SLF001 - the API exports its gauge by this name
     def __init__(self, recording: _Recording) -> None:
         self.set = recording  # type: ignore[method-assign]
 

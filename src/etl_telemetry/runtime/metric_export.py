@@ -29,9 +29,10 @@ class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
 
     def __init__(self, exporter: MetricExporter) -> None:
+        # As the SDK's own periodic reader asks its exporter; there is no public way.
         super().__init__(
-            preferred_temporality=exporter._preferred_temporality,
-            preferred_aggregation=exporter._preferred_aggregation,
+            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
+            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
         )
         self._exporter = exporter
         self._seen: set[Hashable] = set()

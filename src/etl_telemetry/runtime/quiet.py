@@ -16,14 +16,14 @@ _PERIOD = 60.0
 
 
 class OncePerMinute(logging.Filter):
-    """Let one record a minute through: a failing batch writes three warnings and an error (trap 26)."""
+    """Let one record a minute through (trap 26: a failing batch writes four)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether `record` is the first of its minute."""
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - logging's signature
+        """Tell whether this is the first record of its minute."""
         now = time.monotonic()
         if now < self._next:
             return False

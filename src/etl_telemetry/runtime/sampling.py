@@ -23,7 +23,7 @@ class IngressSampler(Sampler):
         self._inner = inner
         self._root = root
 
-    def should_sample(
+    def should_sample(  # noqa: PLR0917 - the SDK's signature
         self,
         parent_context: Context | None,
         trace_id: int,
@@ -35,7 +35,10 @@ class IngressSampler(Sampler):
     ) -> SamplingResult:
         """Return the decision for one span."""
         sampler = self._inner
-        if kind is SpanKind.SERVER and get_current_span(parent_context).get_span_context().is_remote:
+        if (
+            kind is SpanKind.SERVER
+            and get_current_span(parent_context).get_span_context().is_remote
+        ):
             sampler = self._root
         return sampler.should_sample(
             parent_context, trace_id, name, kind, attributes, links, trace_state

@@ -7,12 +7,10 @@ current process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.status import Status, StatusCode
@@ -40,77 +38,58 @@ class DelegatingTracerProvider(trace.TracerProvider):
         instrumenting_module_name: str,
         instrumenting_library_version: str | None = None,
         schema_url: str | None = None,
-        attributes: object = None,
+        attributes: Any = None,
     ) -> trace.Tracer:
         """Return a tracer that outlives the SDK objects behind it."""
-        scope = (
-            instrumenting_module_name, instrumenting_library_version, schema_url, attributes,
-        )  # fmt: skip
-        return DelegatingTracer(self._current, scope)
+        return DelegatingTracer(
+            self._current,
+            (instrumenting_module_name, instrumenting_library_version, schema_url, attributes),
+        )
 
     def emit_finished_span(self, span: FinishedSpan) -> None:
         """Hand out a span whose ids and times are already known.
 
         It bypasses the sampler (the caller's context says whether it is sampled)
-        and `on_start` processors.
+        and what other processors do at a span's start.
         """
         signals = self._current.get()
-        provider = None if signals is None else signals.traces
-        if provider is None or not span.context.trace_flags.sampled:
+        if signals is None or signals.traces is None or signals.finished is None:
             return
-        with guard.absorb("emitting a finished span"):
-            provider._active_span_processor.on_end(_readable(span, provider))
+        if span.context.trace_flags.sampled:
+            with guard.absorb("emitting a finished span"):
+                signals.finished(_readable(span, signals.traces))
 
 
 class DelegatingTracer(trace.Tracer):
     """Forward to the SDK tracer of the current process; look it up again after a rebuild."""
 
-    __slots__ = ("_bound_to", "_current", "_real", "_scope")
-
-    def __init__(self, current: Current, scope: tuple[object, ...]) -> None:
+    def __init__(self, current: Current, scope: tuple[Any, ...]) -> None:
         self._current = current
         self._scope = scope
         self._bound_to: object = self  # Like no signals: bind at the first span.
         self._real: trace.Tracer = _NOOP
 
-    def _tracer(self) -> trace.Tracer:
-        if self._current.signals is not self._bound_to:
-            signals = self._current.get()
-            provider = None if signals is None else signals.traces
-            self._real = _NOOP if provider is None else provider.get_tracer(*self._scope)  # type: ignore[arg-type]
-            self._bound_to = signals
-        return self._real
-
-    def start_span(
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
-        attributes: object = None,
-        links: Sequence[trace.Link] | None = None,
-        start_time: int | None = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-    ) -> trace.Span:
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
         """Start a span with the SDK tracer of this process."""
-        return self._tracer().start_span(
-            name, context, kind, attributes, links, start_time,  # type: ignore[arg-type]
-            record_exception, set_status_on_exception,
-        )  # fmt: skip
+        if self._current.signals is not self._bound_to:
+            self._bind()
+        return self._real.start_span(*args, **kwargs)
 
-    def start_as_current_span(  # type: ignore[override]
-        self, *args: object, **kwargs: object
-    ) -> AbstractContextManager[trace.Span]:
+    @_agnosticcontextmanager
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:
         """Start a span and make it current; also a decorator, as the API promises."""
-        return _current_span(self, args, kwargs)
+        # Bound when the block is entered: a decorator may have been made before a fork.
+        if self._current.signals is not self._bound_to:
+            self._bind()
+        with self._real.start_as_current_span(*args, **kwargs) as span:
+            yield span
 
-
-@_agnosticcontextmanager
-def _current_span(tracer: DelegatingTracer, args: tuple[object, ...], kwargs: dict[str, object]):  # type: ignore[no-untyped-def]
-    # The SDK tracer is looked up when the block is entered: as a decorator this
-    # object may have been made before a fork.
-    with tracer._tracer().start_as_current_span(*args, **kwargs) as span:  # type: ignore[arg-type]
-        yield span
+    def _bind(self) -> None:
+        signals = self._current.get()
+        provider = None if signals is None else signals.traces
+        # The tracer before the mark: a thread that sees the mark must find the tracer.
+        self._real = _NOOP if provider is None else provider.get_tracer(*self._scope)
+        self._bound_to = signals
 
 
 class SpanOutlet(SpanProcessor):
@@ -126,7 +105,7 @@ class SpanOutlet(SpanProcessor):
 
 
 def _readable(span: FinishedSpan, provider: TracerProvider) -> ReadableSpan:
-    status = Status(StatusCode.ERROR, span.error) if span.error is not None else Status()
+    status = Status() if span.error is None else Status(StatusCode.ERROR, span.error)
     return ReadableSpan(
         name=span.name,
         context=span.context,
