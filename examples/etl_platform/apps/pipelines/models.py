@@ -66,8 +66,9 @@ class Schedule(models.Model):
     hour = models.CharField(max_length=64, default="*")
     day_of_month = models.CharField(max_length=64, default="*")
     enabled = models.BooleanField(default=True)
+    # No way back: `PeriodicTask.schedule` is django-celery-beat's own, and beat lives on it.
     periodic_task = models.OneToOneField(
-        PeriodicTask, null=True, editable=False, on_delete=models.SET_NULL
+        PeriodicTask, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
 
     def __str__(self) -> str:

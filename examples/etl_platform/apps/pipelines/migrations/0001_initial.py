@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ('hour', models.CharField(default='*', max_length=64)),
                 ('day_of_month', models.CharField(default='*', max_length=64)),
                 ('enabled', models.BooleanField(default=True)),
-                ('periodic_task', models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to='django_celery_beat.periodictask')),
+                ('periodic_task', models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='django_celery_beat.periodictask')),
                 ('pipeline', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='schedule', to='pipelines.pipeline')),
             ],
         ),
