@@ -13,6 +13,7 @@ are the ground truth that telemetry is compared with, so nothing here asks telem
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -95,8 +96,8 @@ def _begin(task_id: str, task: Task, kwargs: dict[str, Any], **_: Any) -> None:
 
 def _end(task: Task, task_id: str, retval: object, state: str | None, **_: Any) -> None:
     delivery = getattr(task.request, ROW, None)
-    if delivery is None:
-        return
+    if delivery is None or (state is None and not isinstance(sys.exception(), Exception)):
+        return  # This process is being told to exit: its parent, or the next delivery, knows why.
     # Only if it is still running: the main process may have seen it die meanwhile.
     _running(task_id).filter(pk=delivery.pk).update(
         status=STATES.get(state or "", Status.FAILED),

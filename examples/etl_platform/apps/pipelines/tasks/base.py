@@ -58,9 +58,13 @@ class RunTask(Task):
             )
             raise self.retry(exc=error, countdown=wait) from error
 
-    def _refuse_to_kill_workers(self) -> None:
+    def lost_deliveries(self) -> int:
+        """Return how many deliveries of this task have died with their worker."""
         lost = TaskRun.objects.filter(task_id=self.request.id, status=TaskRun.Status.LOST)
-        if self.request.id and lost.count() >= MAX_LOST:
+        return lost.count() if self.request.id else 0
+
+    def _refuse_to_kill_workers(self) -> None:
+        if self.lost_deliveries() >= MAX_LOST:
             raise WorkerKiller(f"{self.name} killed its worker {MAX_LOST} times in a row.")
 
 

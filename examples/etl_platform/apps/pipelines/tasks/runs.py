@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from celery import shared_task
 
@@ -36,11 +35,12 @@ def fail_run(task_id: str, *, run_id: str, pipeline_name: str) -> None:
     staging.discard(run_id)
 
 
-@shared_task(base=RunTask)
-def hold(*, run_id: str, pipeline_name: str, seconds: float, **_: Any) -> None:
-    """Keep a worker busy: what the incidents kill or revoke. Ends its run."""
+@shared_task(base=RunTask, bind=True)
+def hold(self: RunTask, *, run_id: str, pipeline_name: str, seconds: float) -> None:
+    """Keep a worker busy, once: what the incidents kill or revoke. Ends its run."""
     with counted_step("hold"):
-        time.sleep(seconds)
+        if not self.lost_deliveries():
+            time.sleep(seconds)
     services.finish(run_id, PipelineRun.Status.SUCCESS)
 
 
