@@ -62,7 +62,8 @@ def record(
     Raises `AuditError` where no handler would keep the event, and for arguments
     that do not make one; nothing was written then.
 
-    >>> logging.getLogger("etl_telemetry.audit").addHandler(logging.StreamHandler())
+    >>> kept = logging.StreamHandler()  # What logging_config() and setup_telemetry() do for you.
+    >>> logging.getLogger("etl_telemetry.audit").addHandler(kept)
     >>> logging.getLogger("etl_telemetry.audit").setLevel(logging.INFO)
     >>> record(
     ...     "pipeline_updated",
@@ -70,17 +71,25 @@ def record(
     ...     resource={"type": "pipeline", "id": 42},
     ...     details={"before": {"name": "a"}, "after": {"name": "b"}},
     ... )
+    >>> logging.getLogger("etl_telemetry.audit").removeHandler(kept)
+    >>> logging.getLogger("etl_telemetry.audit").setLevel(logging.NOTSET)
     """
-    fields: dict[str, object] = {
-        AUDIT_ACTOR: _actor(actor),
-        **_resource(resource),
-        AUDIT_OUTCOME: _outcome(outcome),
-        AUDIT_DETAILS: _details(details),
-    }
-    tenant = current_fields().get(PIPELINE_ORGANIZATION) if organization is None else organization
-    if tenant is not None:
-        fields[AUDIT_ORGANIZATION] = _text(tenant, what="organization")
-    name = _event(event_type)
+    try:
+        name = _event(event_type)
+        fields = {
+            AUDIT_ACTOR: _actor(actor),
+            **_organization(organization),
+            **_resource(resource),
+            AUDIT_OUTCOME: _outcome(outcome),
+            AUDIT_DETAILS: _details(details),
+        }
+    except AuditError:
+        raise
+    except Exception as error:  # Code of the application, in a value that was looked at.
+        raise AuditError(
+            f"an argument of the audit event {_shown(event_type)} could not be read: "
+            f"{type(error).__name__}"
+        ) from error
     _require_place()
     # `findCaller` skips this frame: module and line of the record are the application's.
     _log.info(name, extra=fields, stacklevel=2)
@@ -148,6 +157,16 @@ def _event(name: object) -> str:
     return str.__str__(name)
 
 
+def _organization(organization: object) -> dict[str, object]:
+    if organization is None:
+        organization = current_fields().get(PIPELINE_ORGANIZATION)
+    return (
+        {}
+        if organization is None
+        else {AUDIT_ORGANIZATION: _text(organization, what="organization")}
+    )
+
+
 def _resource(resource: object) -> dict[str, object]:
     if not isinstance(resource, Mapping) or set(resource) != {"type", "id"}:
         raise AuditError(
@@ -199,17 +218,12 @@ def _details(details: object) -> dict[str, object]:
         return {}
     if not isinstance(details, Mapping):
         raise AuditError(f"the details of an audit event must be a mapping, got {_shown(details)}")
-    try:
-        copy = dict(details)
-    except Exception as error:
-        raise AuditError(
-            f"the details of an audit event could not be read: {type(error).__name__}"
-        ) from error
-    return redaction.mapping(copy)
+    # A copy, read here: the redaction would leave out what cannot be read.
+    return redaction.mapping(dict(details))
 
 
 def _shown(value: object) -> str:
     """Describe a wrong value by its type, since the value itself may be personal data."""
-    if isinstance(value, str):
-        return f"text of {len(value)} characters" if len(value) > _MAX_NAME else repr(str(value))
+    if type(value) is str:
+        return f"text of {len(value)} characters" if len(value) > _MAX_NAME else repr(value)
     return "None" if value is None else f"a value of type {type(value).__name__}"

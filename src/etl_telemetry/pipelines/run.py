@@ -33,7 +33,7 @@ class Run:
 
     >>> run = Run(id="42", name="daily", organization="acme", started_ns=0)
     >>> run.trace_id
-    '3e16e4b1fdb4b9b3ad5f0e7f5fea3b6a'
+    '33f05b6e2e520d94db34fccc10008603'
     >>> Run.from_header(run.to_header()) == run
     True
     """
