@@ -101,10 +101,10 @@ def status_of(value: object, kind: type[StrEnum]) -> str:
     ('success', 'lost')
     """
     allowed = _STATUSES[kind]
-    if type(value) is str and value in allowed:
-        return value
+    if type(value) is str and (value in allowed or value == UNKNOWN):
+        return value  # `unknown` was counted where it became so.
     text = label(value, attribute=f"status of a {_THINGS[kind]}").strip().lower()
-    if text in allowed or text == UNKNOWN:  # `unknown`: counted already where it became so.
+    if text in allowed:
         return text
     guard.drop(
         DropReason.UNKNOWN_STATUS,
