@@ -13,11 +13,13 @@ from demo.options import parse
 
 WRONG_PLACE = 2
 INTERRUPTED = 130
+WIDTH = 150
 
 
 def main() -> int:
     """Run the demo and return its exit code."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # A pipe has no width of its own, and the table of runs needs its columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
         options = parse(sys.argv[1:])

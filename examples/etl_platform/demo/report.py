@@ -16,6 +16,7 @@ STATUSES = ("success", "failed", "cancelled", "lost")
 def show(console: Console, summary: Summary, query: Query, *, trace_id: str | None) -> None:
     """Print everything."""
     console.print(_runs(summary))
+    console.print(_steps(summary))
     if trace_id:
         console.rule("One run")
         console.print(trace.show(query, trace_id))
@@ -59,6 +60,16 @@ def _runs(summary: Summary) -> Table:
             *(_count(rows.get(kind, 0)) for kind in ROW_KINDS),
             *(_seconds(percentile(seconds, share)) for share in (50, 95)),
         )
+    return table
+
+
+def _steps(summary: Summary) -> Table:
+    table = Table(title="Rows by step: read = processed + rejected + skipped")
+    table.add_column("step")
+    for kind in ROW_KINDS:
+        table.add_column(kind, justify="right")
+    for step, counts in summary.rows_by_step().items():
+        table.add_row(step, *(_count(counts.get(kind, 0)) for kind in ROW_KINDS))
     return table
 
 

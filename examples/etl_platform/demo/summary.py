@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from demo.facts import Counts, Difference, Facts, root_spans
+from demo.facts import ROW_KINDS, Counts, Difference, Facts, root_spans
 from etl_telemetry.viewer.query import Query
 
 Nested = dict[str, Any]
@@ -44,13 +44,28 @@ class Summary:
                 counts[kind] += number
         return dict(counts)
 
+    def rows_by_step(self) -> dict[str, dict[str, int]]:
+        """Return the rows of each step over all pipelines, by kind."""
+        steps: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for (_, step, kind), number in self.facts.rows.items():
+            steps[step][kind] += number
+        return {step: dict(counts) for step, counts in sorted(steps.items())}
+
+    def _rows_of_every_kind(self) -> Counts:
+        steps = {key[:2] for key in self.facts.rows}
+        return {
+            (*step, kind): self.facts.rows.get((*step, kind), 0)
+            for step in steps
+            for kind in ROW_KINDS
+        }
+
     def as_json(self) -> Nested:
         """Return the report as JSON: runs, tasks, rows, reconciliation, and what goes with them."""
         rate = self.success_rate()
         return {
             "runs": _nest(self.facts.runs),
             "tasks": _nest(self.facts.tasks),
-            "rows": _nest(self.facts.rows),
+            "rows": _nest(self._rows_of_every_kind()),
             "reconciliation": {
                 "equal": not self.differences,
                 "differences": [asdict(each) for each in self.differences],
@@ -64,6 +79,7 @@ class Summary:
                 "runs": sum(self.facts.runs.values()),
                 "tasks": sum(self.facts.tasks.values()),
                 "rows": self.rows(),
+                "rows_by_step": self.rows_by_step(),
             },
         }
 

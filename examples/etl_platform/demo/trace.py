@@ -57,7 +57,7 @@ def _triggers(query: Query, spans: Sequence[Span]) -> Iterator[Text]:
 
 
 def _log_lines(query: Query, trace_id: str) -> Iterator[Text]:
-    records = query.logs(trace_id=trace_id)
+    records = sorted(query.logs(trace_id=trace_id), key=lambda record: record.time_ns)
     yield Text(f"{len(records)} log records with trace id {trace_id}", style="bold")
     yield from (_log_line(record) for record in records[:LOG_LINES])
     if len(records) > LOG_LINES:
