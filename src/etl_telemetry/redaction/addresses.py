@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from etl_telemetry import values
+from etl_telemetry.redaction.given import as_text
 from etl_telemetry.redaction.policy import MASK, Policy
 
 _MAX_INPUT = 8_192
@@ -37,7 +37,7 @@ def url(value: object, *, policy: Policy | None = None) -> str:
     >>> url("/a?page=2", policy=Policy(allow=("url.query.page",)))
     '/a?page=2'
     """
-    text = _text(value)
+    text = as_text(value, limit=_MAX_INPUT)
     parameters = _NO_PARAMETERS if policy is None else policy.parameters
     return _cached(text, parameters) if len(text) <= _MAX_CACHED else _url(text, parameters)
 
@@ -48,7 +48,9 @@ def query(value: object, *, policy: Policy | None = None) -> str:
     >>> query("token=1&page=2")
     'token=REDACTED&page=REDACTED'
     """
-    return _query(_text(value), _NO_PARAMETERS if policy is None else policy.parameters)
+    return _query(
+        as_text(value, limit=_MAX_INPUT), _NO_PARAMETERS if policy is None else policy.parameters
+    )
 
 
 def urls(text: str, *, policy: Policy | None = None) -> str:
@@ -61,14 +63,6 @@ def urls(text: str, *, policy: Policy | None = None) -> str:
         return text
     parameters = _NO_PARAMETERS if policy is None else policy.parameters
     return _IN_TEXT.sub(lambda match: _url(match[0][:_MAX_INPUT], parameters), text)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value[:_MAX_INPUT]
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value[:_MAX_INPUT]).decode("utf-8", "replace")
-    return values.text(value, limit=_MAX_INPUT)
 
 
 @lru_cache(maxsize=1_024)
@@ -96,16 +90,22 @@ def _url(text: str, parameters: frozenset[str]) -> str:
 def _authority(rest: str) -> tuple[str, str]:
     """Split off the authority; hide the user, and a part that may be a password."""
     authority, rest = _split(rest)
-    user = "@" in authority
-    if user:
-        authority = authority.rpartition("@")[2]
-    elif not _HOSTS.fullmatch(authority) and "@" in rest:
-        # `postgres://user:a/b@host`: a password with a slash ends the authority too early.
-        user = True
-        authority, rest = _split(rest.rpartition("@")[2])
-    if len(authority) > _MAX_HOST or not _HOSTS.fullmatch(authority):
-        authority = MASK
-    return (f"{MASK}:{MASK}@{authority}" if user else authority), rest
+    _, at, host = authority.rpartition("@")
+    path = rest.partition("#")[0].partition("?")[0]
+    if (at or ":" in host) and "@" in path:
+        # `postgres://user:a/b@host`: a password with a slash ends the authority too early. What
+        # looks like a port may be the begin of one.
+        at = "@"
+        host, rest = _split(rest[path.rindex("@") + 1 :])
+    elif _odd(host) and "@" in rest:
+        return MASK, ""  # As above, with a question mark: where the host is cannot be told.
+    if len(host) > _MAX_HOST or _odd(host):
+        host = MASK
+    return (f"{MASK}:{MASK}@{host}" if at else host), rest
+
+
+def _odd(authority: str) -> bool:
+    return _HOSTS.fullmatch(authority) is None
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from etl_telemetry import values
 from etl_telemetry.redaction.addresses import urls
+from etl_telemetry.redaction.given import as_text
 from etl_telemetry.redaction.policy import MASK, NOTHING_ALLOWED, Policy
 from etl_telemetry.redaction.statements import sql
 
@@ -52,7 +52,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(
             r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization|cookie|credentials?)"
             r"\w{0,20}[\"']?\s{0,3}[=:]\s{0,3})"
-            r"(?:\"(?:[^\"\\]++|\\.)*+\"?|'(?:[^'\\]++|\\.)*+'?"
+            rf"(?:{MASK}\b|\"(?:[^\"\\]++|\\.)*+\"?|'(?:[^'\\]++|\\.)*+'?"
             r"|(?:Bearer|Basic|Digest|Token)\s+\S++|\S++)"
         ),
         rf"\1{MASK}",
@@ -73,17 +73,13 @@ def exception_text(text: object, *, limit: int = LIMIT, policy: Policy | None = 
     >>> exception_text('duplicate key "users_mail"\nDETAIL:  Key (mail)=(a@b.c) already exists.')
     'duplicate key "users_mail"\nDETAIL: ?'
     """
-    if isinstance(text, (bytes, bytearray)):
-        text = bytes(text[:_MAX_INPUT]).decode("utf-8", "replace")
-    elif not isinstance(text, str):
-        text = values.text(text, limit=_MAX_INPUT)
     policy = policy or NOTHING_ALLOWED
-    text = text[:_MAX_INPUT]
+    cleaned = as_text(text, limit=_MAX_INPUT)
     if not policy.allows("exception.message"):
         for pattern, replacement in _RULES:
-            text = pattern.sub(replacement, text)
-        text = urls(_STATEMENT.sub(_statement, text), policy=policy)
-    return text if len(text) <= limit else _without_middle(text, limit)
+            cleaned = pattern.sub(replacement, cleaned)
+        cleaned = urls(_STATEMENT.sub(_statement, cleaned), policy=policy)
+    return cleaned if len(cleaned) <= limit else _without_middle(cleaned, limit)
 
 
 def _statement(match: re.Match[str]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 
-from etl_telemetry import guard, values
+from etl_telemetry import guard
 from etl_telemetry.redaction.addresses import urls
+from etl_telemetry.redaction.given import as_text
 from etl_telemetry.redaction.policy import MASK, NOTHING_ALLOWED, Policy
 
 _MAX_NAME = 512
@@ -82,7 +83,7 @@ def _mapping(source: Mapping[str, object], policy: Policy, depth: int) -> dict[s
     for key, value in source.items():
         if len(found) >= _MAX_ITEMS:
             break
-        name = key if type(key) is str else values.text(key, limit=_MAX_NAME)
+        name = as_text(key, limit=_MAX_NAME)
         found[name] = MASK if is_secret(name, policy=policy) else _value(value, policy, depth - 1)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from etl_telemetry import values
+from etl_telemetry.redaction.given import as_text
 
 LIMIT = 2_048
 """Characters of a redacted statement."""
@@ -13,28 +13,29 @@ _MAX_INPUT = 16_384
 _MAX_CACHED = 4_096
 _MORE = " ..."
 
-# One pass, possessive throughout: every character is looked at a bounded number of times.
-# Whatever is not closed ends with the statement: it fails closed.
+# One pass, possessive throughout: every character is looked at a bounded number of times, and
+# words are taken whole, so that what follows stands at the begin of a token. Whatever is not
+# closed ends with the statement: it fails closed.
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]*+
         # PostgreSQL nests comments, others do not: on a nested one the rest goes.
         | /\*(?:[^*/]++|\*(?!/)|/(?!\*))*+(?:\*/|/\*[\s\S]*+|\Z) )
     | (?P<literal>
-          (?<![\w$])[eE]'(?:[^'\\]++|''|\\[\s\S])*+\\?(?:'|\Z)
+          [eE]'(?:[^'\\]++|''|\\[\s\S])*+\\?(?:'|\Z)
         # A backslash before the quote: it ends the literal in PostgreSQL and SQLite, and does not
         # in MySQL. The rest goes.
-        | (?:(?<![\w$])(?:[bBxXnN]|[uU]&))?'(?:[^'\\]++|''|\\\\|\\(?!['\\]))*+(?:'|\\'[\s\S]*+|\Z)
-        | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*+)?)\$[\s\S]*?(?:\$(?P=tag)\$|\Z)
-        | (?<![\w$])\.?\d[\w.$]*+(?:(?<=[eE])[+-]\d[\w.$]*+)? )
-    | (?P<parameter> (?<![\w$])\$\d[\w$]*+ )
+        | (?:[bBxXnN]|[uU]&)?'(?:[^'\\]++|''|\\\\|\\(?!['\\]))*+(?:'|\\'[\s\S]*+|\Z)
+        | \$(?P<tag>(?:[^\W\d]\w*+)?)\$[\s\S]*?(?:\$(?P=tag)\$|\Z)
+        | \.?\d[\w.$]*+(?:(?<=[eE])[+-]\d[\w.$]*+)? )
+    | (?P<word> [^\W\d][\w$]*+ | \$\d++(?![\w$]) )
+    | (?P<junk> \$\d[\w$]*+ )
     | (?P<name> "(?:[^"]++|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z) )
     """,
     re.VERBOSE,
 )
 # What a quoted name may look like; anything else in double quotes may be a value (MySQL, SQLite).
 _NAME = re.compile(r"""(["`])[^\W\d][\w $.:-]{0,127}\1""")
-_PARAMETER = re.compile(r"\$\d+")
 
 _ITEM = (
     r"[-+]?\ ?(?:\?|%s|%\(\w+\)s|\$\d+|[:@]\w+|NULL|TRUE|FALSE|DEFAULT)"
@@ -69,14 +70,10 @@ def sql(statement: object, *, quoted_names: bool = True) -> str:
     >>> sql(b"INSERT INTO t VALUES (1, 'Ann'), (2, 'Bob')")
     'INSERT INTO t VALUES (?, ?), ...'
     """
-    if isinstance(statement, str):
-        if len(statement) <= _MAX_CACHED:
-            return _cached(statement, quoted_names)
-        text = statement[: _MAX_INPUT + 1]
-    elif isinstance(statement, (bytes, bytearray)):
-        text = bytes(statement[: _MAX_INPUT + 1]).decode("utf-8", "replace")
-    else:
-        text = values.text(statement, limit=_MAX_INPUT)
+    text = as_text(statement, limit=_MAX_INPUT + 1)
+    # Bytes are mogrified: each has values of its own, and would only push others out.
+    if type(statement) is str and len(text) <= _MAX_CACHED:
+        return _cached(text, quoted_names)
     return _bounded(text, quoted_names)
 
 
@@ -86,8 +83,8 @@ def redis(command: object) -> str:
     >>> redis("SET session:1 secret\nCONFIG GET dir")
     'SET ? ?\nCONFIG GET ?'
     """
-    text = command if isinstance(command, str) else values.text(command, limit=_MAX_INPUT)
-    return "\n".join(map(_command, text[:_MAX_INPUT].split("\n")))[:LIMIT]
+    lines = as_text(command, limit=_MAX_INPUT).split("\n")
+    return "\n".join(map(_command, lines))[:LIMIT]
 
 
 @lru_cache(maxsize=512)
@@ -124,11 +121,11 @@ def _keeping_names(match: re.Match[str]) -> str:
 
 
 def _hiding_names(match: re.Match[str]) -> str:
-    token = match[0]
-    if match.lastgroup == "comment":
-        return " "
-    if match.lastgroup == "parameter" and _PARAMETER.fullmatch(token):
+    token, kind = match[0], match.lastgroup
+    if kind == "word":
         return token
+    if kind == "comment":
+        return " "
     return _name(token) if token[0] == "`" else "?"
 
 
