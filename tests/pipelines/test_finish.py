@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from etl_telemetry import guard
-from etl_telemetry.pipelines import Run, finish, finish_run
+from etl_telemetry.pipelines import Run, attach, detach, finish, finish_run
 from support.events import Event, kept
 from support.telemetry import Telemetry, labels
 
@@ -175,6 +177,33 @@ def test_forms_of_a_moment(seen: Telemetry, started_at: object, seconds: float) 
     (point,) = seen.points()["pipeline.execution.duration"].values()
     assert point.sum == seconds
     assert guard.drops() == {}
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="needs tzset")
+def test_a_naive_begin_is_local_time(seen: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment without a time zone is read as Python reads it, and counted as a mistake."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert ended(started_at=datetime(2026, 1, 1, 9))  # noqa: DTZ001 - the mistake
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    (point,) = seen.points()["pipeline.execution.duration"].values()
+    assert point.sum == 90.0
+    assert guard.drops() == {"invalid_value": 1}
+
+
+def test_exemplars_of_the_end_lead_to_the_root(seen: Telemetry) -> None:
+    """Where a task ends its run, count and log record lead to the run, not to the task."""
+    run = Run(id="42", name="daily", organization="acme", started_ns=0)
+    token = attach(run)
+    with kept("etl_telemetry.pipelines") as logs, trace.get_tracer("t").start_as_current_span("t"):
+        assert ended()
+    detach(token)
+    (point,) = seen.points()["pipeline.executions"].values()
+    assert [exemplar.span_id for exemplar in point.exemplars] == [run.span_context.span_id]
+    assert [event.span_id for event in logs] == [run.span_context.span_id]
 
 
 @pytest.mark.parametrize(
