@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import cast
 
 from etl_telemetry import guard
 from etl_telemetry.redaction.addresses import urls
@@ -89,10 +90,12 @@ def _mapping(source: Mapping[str, object], policy: Policy, depth: int) -> dict[s
 
 
 def _value(value: object, policy: Policy, depth: int) -> object:
-    if isinstance(value, str):
-        return urls(value, policy=policy)
-    if isinstance(value, Mapping):
-        return _mapping(value, policy, depth) if depth else MASK
-    if isinstance(value, (list, tuple)):
-        return [_value(item, policy, depth - 1) for item in value[:_MAX_ITEMS]] if depth else MASK
+    kind = type(value)  # Not isinstance: that asks the object itself, which may raise.
+    if issubclass(kind, str):
+        return urls(cast(str, value), policy=policy)
+    if issubclass(kind, Mapping):
+        return _mapping(cast(Mapping[str, object], value), policy, depth) if depth else MASK
+    if issubclass(kind, (list, tuple)):
+        items = cast(Sequence[object], value)[:_MAX_ITEMS]
+        return [_value(item, policy, depth - 1) for item in items] if depth else MASK
     return value
