@@ -135,7 +135,9 @@ def record_rows(
 
 def rows(value: object, *, word: str) -> int | None:
     """Return a number of rows that can be added to a sum, or None and count the mistake."""
-    number = values.count(value)
+    number: int | None = None
+    with guard.absorb("reading a number of rows", reason=DropReason.INVALID_VALUE):
+        number = values.count(value)
     if number is None or number > MAX_ROWS:
         _wrong(f"{word} rows must be a whole number from 0 to 10**12: they were not counted")
         return None

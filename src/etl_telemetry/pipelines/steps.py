@@ -135,33 +135,37 @@ class Step:
     ) -> None:
         try:
             with guard.absorb("leaving a step"):
-                self._span.set_attributes({_ROWS[word]: n for word, n in self._rows.items()})
+                rows_now = dict(self._rows)  # A thread that was left behind may still add.
+                self._span.set_attributes({_ROWS[word]: n for word, n in rows_now.items()})
                 # A generator that is closed before its end did what it did.
                 if error is None or isinstance(error, GeneratorExit):
-                    metrics.record_rows(self._facts[PIPELINE_NAME], self._type, **self._rows)
-                    self._check()
+                    metrics.record_rows(self._facts[PIPELINE_NAME], self._type, **rows_now)
+                    self._check(rows_now)
         finally:
             self._fields.__exit__(None, None, None)
             _leave(self._block, error_type, error, traceback)
             self._block, self._span = None, INVALID_SPAN
 
     def _add(self, word: str, value: object) -> None:
-        with guard.absorb("adding rows to a step"):
+        # Hot path: some call it for every row.
+        if type(value) is int and 0 <= value <= MAX_ROWS:
+            number: int | None = value
+        else:
             number = rows(value, word=word)
-            if number is None:
+        if number is None:
+            return
+        with self._lock:
+            total = self._rows.get(word, 0) + number
+            if total <= MAX_ROWS:
+                self._rows[word] = total
                 return
-            with self._lock:
-                total = self._rows.get(word, 0) + number
-                if total <= MAX_ROWS:
-                    self._rows[word] = total
-                    return
-            inputs.invalid(f"a step has at most 10**12 {word} rows: more were left out")
+        inputs.invalid(f"a step has at most 10**12 {word} rows: more were left out")
 
-    def _check(self) -> None:
+    def _check(self, rows_now: dict[str, int]) -> None:
         """Warn where rows went missing between in and out."""
-        others = sum(n for word, n in self._rows.items() if word != "read")
-        if self._rows.get("read", others) != others:
-            counts = {_ROWS[word]: n for word, n in self._rows.items()}
+        others = sum(n for word, n in rows_now.items() if word != "read")
+        if rows_now.get("read", others) != others:
+            counts = {_ROWS[word]: n for word, n in rows_now.items()}
             fields = {STEP_TYPE: self._type, **self._facts, **counts}
             _log.warning("rows_mismatch", extra=fields)
 
