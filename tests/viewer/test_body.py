@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from etl_telemetry.viewer.body import Body
 from etl_telemetry.viewer.refusal import HttpError
+from support.patience import PATIENT
 
 TOO_LARGE = (
     "the body must have at most 100 bytes, before and after decompression; "
@@ -40,6 +41,7 @@ def with_length(data: bytes, encoding: str = "identity") -> Body:
     return body(data, Content_Length=str(len(data)), Content_Encoding=encoding)
 
 
+@PATIENT
 @given(st.binary(max_size=100))
 def test_every_encoding_gives_the_same_body_back(data: bytes) -> None:
     """Plain, gzip, zlib and bare deflate: what comes out is what the client put in."""
@@ -51,6 +53,7 @@ def test_every_encoding_gives_the_same_body_back(data: bytes) -> None:
     assert with_length(packed, "deflate").read(at_most=200) == data
 
 
+@PATIENT
 @given(st.binary(max_size=100), st.lists(st.integers(1, 30), max_size=10))
 def test_chunks_are_joined(data: bytes, sizes: list[int]) -> None:
     """A chunked body reads as the whole, whatever the sizes, and leaves nothing on the wire."""

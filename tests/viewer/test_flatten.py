@@ -22,11 +22,13 @@ from etl_telemetry.viewer.flatten import (
 )
 from etl_telemetry.viewer.flatten import logs as flatten_logs
 from support.otlp import SPAN_ID, TRACE_ID, logs, pairs, span, traces, value
+from support.patience import PATIENT
 
 scalars = st.text() | st.integers(-(2**63), 2**63 - 1) | st.booleans()
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@PATIENT
 @given(st.recursive(scalars | finite, st.lists, max_leaves=10))
 def test_values_survive(item: object) -> None:
     """Text, integers, booleans, floats and nested lists come out as they went in."""
@@ -134,6 +136,7 @@ def test_a_service_name_of_another_type_is_text() -> None:
     assert spans(traces(span(), service_name=5)).spans[0][0].service == "5"
 
 
+@PATIENT
 @given(st.dictionaries(st.text(), st.integers() | st.text(), max_size=5))
 def test_equal_writers_are_equal_text(items: dict[str, object]) -> None:
     """The order of attributes does not tell writers apart."""

@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.receiver import Receiver
 from etl_telemetry.viewer.store import Store
 from support.otlp import JSON, PROTOBUF, send, span, traces
+from support.patience import MORE, PATIENT
 
 SIGNALS = st.sampled_from(["/v1/traces", "/v1/metrics", "/v1/logs"])
 PACKERS = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
@@ -40,14 +41,14 @@ def check(target: tuple[Receiver, Query], path: str, body: bytes, **headers: str
     return code
 
 
-@settings(deadline=None)
+@PATIENT
 @given(SIGNALS, st.binary(max_size=300), st.sampled_from([PROTOBUF, JSON]))
 def test_any_bytes(target: tuple[Receiver, Query], path: str, body: bytes, kind: str) -> None:
     """Random bytes are garbage or, by chance, a message."""
     assert check(target, path, body, content_type=kind) in (200, 400)
 
 
-@settings(deadline=None)
+@PATIENT
 @given(
     SIGNALS,
     st.binary(max_size=300),
@@ -80,7 +81,7 @@ RICH.events.add(name="e")
 RICH.links.add(trace_id=b"\x01" * 16)
 
 
-@settings(deadline=None)
+@PATIENT
 @given(SIGNALS, damaged(traces(RICH, service_name="etl").SerializeToString()))
 def test_damaged_messages(target: tuple[Receiver, Query], path: str, body: bytes) -> None:
     """Nearly right messages, also at the paths of the other signals."""
@@ -124,7 +125,7 @@ def wrapped(signal: str, items: object) -> dict[str, object]:
     return shapes[signal]
 
 
-@settings(deadline=None, max_examples=200)
+@MORE
 @given(SIGNALS, DOCUMENTS, st.sampled_from(["whole", "item"]))
 def test_any_json(target: tuple[Receiver, Query], path: str, document: object, place: str) -> None:
     """Documents made of OTLP's own names with anything in them."""
@@ -154,7 +155,7 @@ POINTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@MORE
 @given(
     st.sampled_from(["gauge", "sum", "histogram", "exponentialHistogram", "summary"]),
     st.lists(POINTS, max_size=4),
@@ -187,7 +188,7 @@ def test_any_points(
         target[1].sum_latest(name, by=by)
 
 
-@settings(deadline=None)
+@PATIENT
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_question(target: tuple[Receiver, Query], path: str, query: str) -> None:
     """Any path and any parameters below /api."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from etl_telemetry.viewer.merge import add, dump, parse, total
 from etl_telemetry.viewer.records import ExponentialHistogram, Histogram
+from support.patience import PATIENT
 
 numbers = st.integers(-1000, 1000)
 bounds = st.lists(st.integers(-50, 50), unique=True, max_size=6).map(sorted).map(tuple)
@@ -37,6 +38,7 @@ def exponential(values: list[int], scale: int) -> ExponentialHistogram:
     )
 
 
+@PATIENT
 @given(st.lists(numbers, min_size=1), st.lists(numbers, min_size=1), bounds, bounds)
 def test_merging_histograms_is_measuring_together(
     one: list[int], other: list[int], these: tuple[float, ...], those: tuple[float, ...]
@@ -46,6 +48,7 @@ def test_merging_histograms_is_measuring_together(
     assert add(histogram(one, these), histogram(other, those)) == histogram(one + other, common)
 
 
+@PATIENT
 @given(
     st.lists(st.integers(-40, 40)),
     st.lists(st.integers(-40, 40)),
@@ -60,6 +63,7 @@ def test_merging_exponential_histograms_is_measuring_together(
     assert merged == exponential(one + other, min(fine, coarse))
 
 
+@PATIENT
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=1))
 def test_integers_stay_exact(values: list[int]) -> None:
     """No float comes in between."""
@@ -67,6 +71,7 @@ def test_integers_stay_exact(values: list[int]) -> None:
     assert isinstance(total(values), int)
 
 
+@PATIENT
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
 def test_the_sum_of_floats_does_not_depend_on_the_order(values: list[float]) -> None:
     """The same series give the same total in whatever order they came."""
@@ -79,6 +84,7 @@ def test_special_floats_have_a_sum() -> None:
     assert math.isnan(total([math.inf, -math.inf]))  # type: ignore[arg-type]
 
 
+@PATIENT
 @given(st.lists(numbers, min_size=1), bounds)
 def test_values_survive_the_store(values: list[int], these: tuple[float, ...]) -> None:
     """What is written as JSON is read back equal."""

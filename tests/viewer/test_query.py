@@ -16,6 +16,7 @@ from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.schema import StoreError
 from etl_telemetry.viewer.store import Store
 from support.otlp import SPAN_ID, TRACE_ID, logs, metrics, pairs, span, traces, value
+from support.patience import PATIENT
 
 OTHER_TRACE = "1" * 32
 CHILD = "00f067aa0ba902b7"
@@ -153,6 +154,7 @@ VALUES = st.one_of(
 )
 
 
+@PATIENT
 @given(KEYS, VALUES, VALUES)
 def test_any_attribute_can_be_asked_for(key: str, item: object, other: object) -> None:
     """Whatever is in the key (quotes, dots, brackets) and of whatever type the value is."""

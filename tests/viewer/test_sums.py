@@ -14,6 +14,7 @@ from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.records import Exemplar, ExponentialHistogram, Histogram, Point
 from etl_telemetry.viewer.store import Store
 from support.otlp import metrics, pairs
+from support.patience import PATIENT
 
 DELTA, CUMULATIVE = 1, 2
 
@@ -228,6 +229,7 @@ def test_history_comes_with_exemplars(store: Store, query: Query) -> None:
     assert series.resource == {"service.instance.id": "a", "service.name": "etl"}
 
 
+@PATIENT
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.integers(0, 9), st.booleans()),
