@@ -190,10 +190,11 @@ def test_a_wrong_level_in_the_environment_is_warned_about(monkeypatch: pytest.Mo
     with pytest.warns(RuntimeWarning) as caught:
         config = logging_config()
     assert config["loggers"]["django"]["level"] == "INFO"
-    assert [str(warning.message) for warning in caught] == [
+    (message,) = [str(warning.message) for warning in caught]
+    assert message == (
         "DJANGO_LOG_LEVEL must be one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, "
         "NOTSET, got 'LOUD' (from the environment); INFO is used"
-    ]
+    )
     assert caught[0].filename == __file__
 
 
@@ -253,7 +254,7 @@ LEVELS = "one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, NOTSET"
     ("options", "problem"),
     [
         ({"environment": 1}, "environment must be text, got 1"),
-        ({"console": "xml"}, "console must be \"text\" or \"json\", got 'xml'"),
+        ({"console": "xml"}, 'console must be "text" or "json", got \'xml\''),
         ({"directory": 1}, "directory must be a path, got 1"),
         ({"directory": ""}, "directory must be a path, got ''"),
         ({"files": "no"}, "files must be True, False or None, got 'no'"),
@@ -281,9 +282,10 @@ def test_an_unknown_handler_is_answered_with_the_nearest() -> None:
     logging_config(loggers={"a": {"handlers": ["audit"]}})
     with pytest.raises(ConfigurationError) as caught:
         logging_config(loggers={"a": {"handlers": ["aplication"]}})
-    assert caught.value.problems == (
+    (problem,) = caught.value.problems
+    assert problem == (
         "loggers['a']['handlers'] must be one of application, audit, console, errors, "
-        "got 'aplication' (from logging_config); did you mean 'application'?",
+        "got 'aplication' (from logging_config); did you mean 'application'?"
     )
 
 
@@ -293,7 +295,7 @@ def test_all_problems_come_at_once() -> None:
         logging_config(console="xml", files=True, backups={"sql": 1})  # type: ignore[arg-type]
     assert str(caught.value) == (
         "etl-telemetry: 3 wrong values:\n"
-        "  - console must be \"text\" or \"json\", got 'xml' (from logging_config)\n"
+        '  - console must be "text" or "json", got \'xml\' (from logging_config)\n'
         "  - files=True needs a directory: logging_config(directory=BASE_DIR / 'logs')\n"
         "  - backups names 'sql'; the files are application, errors, audit (from logging_config)"
     )

@@ -105,7 +105,7 @@ def caught() -> BaseException:
     """Return an exception with a cause and a traceback."""
     try:
         try:
-            raise KeyError("DETAIL:  Key (mail)=(ann@example.com)")
+            return {}["DETAIL:  Key (mail)=(ann@example.com)"]
         except KeyError as error:
             raise LoadError("token=abc") from error
     except LoadError as error:
@@ -125,7 +125,7 @@ def test_an_exception_is_told_with_causes_and_without_values() -> None:
     assert "ann@example.com" not in info.stacktrace
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no")
 
@@ -138,10 +138,10 @@ def test_what_is_no_exception_is_none(thing: object) -> None:
 
 def test_an_exception_that_cannot_be_printed_is_still_told() -> None:
     """Its type and traceback are worth having."""
-    info = errors.describe(Mute(), policy=NOTHING_ALLOWED)
+    info = errors.describe(MuteError(), policy=NOTHING_ALLOWED)
     assert info is not None
-    assert (info.type, info.message) == (f"{__name__}.Mute", "<exception str() failed>")
-    assert info.stacktrace == f"{__name__}.Mute: <exception str() failed>\n"
+    assert (info.type, info.message) == (f"{__name__}.MuteError", "<exception str() failed>")
+    assert info.stacktrace == f"{__name__}.MuteError: <exception str() failed>\n"
 
 
 def test_a_traceback_that_is_none_is_replaced_by_the_message() -> None:

@@ -89,7 +89,8 @@ class Converter:
 
     def field(self, key: object, value: object) -> tuple[str, Plain]:
         """Return one field of a map: its name as text, its value hidden under a secret's name."""
-        name = self.text(key) if type(key) is str else str(self.convert(key))
+        # The SDK refuses an empty name.
+        name = (self.text(key) if type(key) is str else str(self.convert(key))) or "_"
         if redaction.is_secret(name, policy=self._policy):
             return name, redaction.MASK
         return name, self.convert(value)

@@ -30,6 +30,7 @@ from etl_telemetry.runtime.log_handler import Bridge
 __all__ = ["Bridge", "attach", "detach", "reattach"]
 
 _MAX_WRAPS = 10
+_REDIRECTED = "celery.redirected"
 
 _log = logging.getLogger("etl_telemetry")
 CallHandlers = Callable[..., None]
@@ -110,8 +111,9 @@ def _wrap() -> None:
         if bridge is None or record.levelno < bridge.level or _state.wrapper is not call_handlers:
             return before(logger, record)
         passing = _passing()
-        if any(known is record for known in passing):
-            # A handler hands the record on to another logger.
+        if passing and (record.name == _REDIRECTED or any(one is record for one in passing)):
+            # A handler hands the record on to another logger, or writes its line to Celery's
+            # stand-in for standard error, which makes a record of it.
             return before(logger, record)
         passing.append(record)
         try:

@@ -66,7 +66,7 @@ class Bridge(LoggingHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Translate the record and hand it over."""
         name = str(record.name)  # makeLogRecord() leaves None.
-        if name.startswith("opentelemetry.") or not is_instrumentation_enabled():
+        if f"{name}.".startswith("opentelemetry.") or not is_instrumentation_enabled():
             return
         if self._is_emitting.get():  # Something below logs about our own call.
             return
@@ -129,7 +129,7 @@ def _attributes(seen: records.Seen, converter: Converter) -> dict[str, Plain]:
             converter.cut = True
             break
         name, plain = converter.field(key, value)
-        attributes[name or "_"] = plain  # The SDK refuses an empty name.
+        attributes[name] = plain
     return attributes
 
 
