@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -23,7 +24,7 @@ HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-prot
 
 @pytest.fixture
 def impatient(store: Store) -> Iterator[Receiver]:
-    """Give a receiver that waits no longer than half a second for anyone."""
+    """Give a receiver that waits half a second for anyone."""
     with Receiver(store, timeout=0.5) as started:
         yield started
 
@@ -92,12 +93,16 @@ def test_one_can_ask_while_others_send(receiver: Receiver, query: Query) -> None
     assert query.counts()["spans"] == written
 
 
-def test_a_client_that_never_sends_its_body_is_let_go(impatient: Receiver) -> None:
+def test_a_client_that_never_sends_its_body_is_let_go(
+    impatient: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """408, then the end; the others are served meanwhile."""
+    # Without the second, coarser guard, which on a busy machine might come first.
+    monkeypatch.setattr(server.Server, "service_actions", lambda self: None)
     with connect(impatient) as slow:
         slow.sendall(HEAD + b"Content-Length: 10\r\n\r\nabc")
         assert send(impatient.address, "/v1/traces", one_span(1)).status == 200
-        assert all_of(slow)[:12] in (b"HTTP/1.1 408", b"HTTP/1.1 400")
+        assert all_of(slow).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_let_go(impatient: Receiver) -> None:
@@ -190,8 +195,9 @@ def test_too_many_connections_are_refused(
     second.close()
     give_up = time.monotonic() + 60
     while time.monotonic() < give_up:
-        if send(receiver.address, "/v1/traces", b"").status == 200:
-            return
+        with suppress(ConnectionError):  # Refused while it was sending.
+            if send(receiver.address, "/v1/traces", b"").status == 200:
+                return
     pytest.fail("the receiver never served again")
 
 

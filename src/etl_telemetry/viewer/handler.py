@@ -24,7 +24,7 @@ class Host(Protocol):
     router: Router
     """Who answers."""
     patience: float
-    """Seconds from one answer to the next."""
+    """Seconds that a client may be silent."""
 
     def answered(self, request: socket.socket, /) -> None:
         """Note that a connection got an answer."""
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         return cast("Host", self.server)
 
     def setup(self) -> None:
-        """Prepare the streams; a single read takes no longer than the whole may take."""
+        """Prepare the streams; the server ends what is slow in spite of this."""
         super().setup()
         self.connection.settimeout(self.host.patience)
 

@@ -23,7 +23,7 @@ from etl_telemetry.viewer.store import Store
 MAX_BODY = 16 * 2**20
 """Default bound of a request's body in bytes."""
 TIMEOUT = 75.0
-"""Default seconds for a client; more than the 60 s between two exports of metrics."""
+"""Default seconds for a silent client; more than the 60 s between two exports of metrics."""
 
 _POLL = 0.05
 """Seconds between two looks for overdue connections and for the end."""
@@ -56,7 +56,8 @@ class Receiver:
             host: Address to listen on. There is no authentication: keep it local.
             port: Port; 0 for any free one.
             max_body: Bound of a request's body in bytes, before and after decompression.
-            timeout: Seconds from one answer to the next after which a connection is closed.
+            timeout: Seconds that a client may be silent; from one answer to the next it may
+                take twice as long. Then its connection is closed.
         """
         self._host, self._port, self._timeout = host, port, timeout
         self._router = Router(

@@ -40,7 +40,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             host: Address or name to bind.
             port: Port; 0 for any free one.
             router: Who answers.
-            patience: Seconds from one answer to the next after which a connection is closed.
+            patience: Seconds that a client may be silent; from one answer to the next it may
+                take twice as long.
 
         Raises:
             OSError: The address cannot be bound.
@@ -81,7 +82,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def service_actions(self) -> None:
         """Close connections that are overdue: idle, stuck, or sending a byte now and then."""
-        overdue = time.monotonic() - self.patience
+        overdue = time.monotonic() - 2 * self.patience
         with self._changed:
             for request, since in self._open.items():
                 if since < overdue:
