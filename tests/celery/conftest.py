@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from celery import Celery
-from etl_telemetry.config import Config
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from etl_telemetry.celery.instrumentation import instrument
+from etl_telemetry.config import Config
 from support.broker import broker, broker_server, free_port
 from support.telemetry import Telemetry, telemetry
 

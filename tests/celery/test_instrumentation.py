@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from celery import Celery, signals
 from celery.app.trace import build_tracer
-from etl_telemetry.config import Config
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from etl_telemetry import pipelines
 from etl_telemetry.catalogue import RUN_HEADER
 from etl_telemetry.celery.instrumentation import instrument
+from etl_telemetry.config import Config
 from etl_telemetry.pipelines import Run
 from etl_telemetry.runtime import propagation
 from support.telemetry import Telemetry

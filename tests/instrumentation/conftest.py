@@ -8,11 +8,14 @@ import pytest
 
 from etl_telemetry.instrumentation import table
 from etl_telemetry.runtime import propagation
+from support.instrumentors import undecided
 from support.telemetry import Telemetry, telemetry
+
+__all__ = ["undecided"]
 
 
 @pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
+def _clean(undecided: None) -> Iterator[None]:
     propagation.install(["tracecontext", "baggage"])
     yield
     table.uninstrument()

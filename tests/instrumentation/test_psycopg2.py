@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg2
 import pytest
-from etl_telemetry.config import Config
 from opentelemetry.instrumentation.psycopg2 import Psycopg2Instrumentor
 
+from etl_telemetry.config import Config
 from etl_telemetry.instrumentation import table
 from support.broker import free_port
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import redis
-from etl_telemetry.config import Config
 from opentelemetry import trace
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 
+from etl_telemetry.config import Config
 from etl_telemetry.instrumentation import table
 from support.broker import broker, broker_server
 from support.telemetry import Telemetry

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import requests
-from etl_telemetry.config import Config
 from opentelemetry import baggage, context
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 
 from etl_telemetry import guard
+from etl_telemetry.config import Config
 from etl_telemetry.instrumentation import requests as ours
 from etl_telemetry.instrumentation import table
 from etl_telemetry.runtime import propagation
@@ -101,7 +101,7 @@ def test_the_default_propagators_send_the_baggage_to_everybody(server: Server) -
     ],
 )
 def test_baggage_goes_to_named_hosts_only(
-    hosts: tuple[str, ...], carried: bool, server: Server, seen: Telemetry
+    *, hosts: tuple[str, ...], carried: bool, server: Server, seen: Telemetry
 ) -> None:
     """Trace context goes to every host, baggage to those of `baggage_hosts`."""
     table.instrument(Config(instrumentations=("requests",), baggage_hosts=hosts))

@@ -17,7 +17,7 @@ host label), goes to the API's no-op meter provider: no View is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 from opentelemetry import context as context_api
@@ -28,17 +28,13 @@ from etl_telemetry import guard, pipelines
 from etl_telemetry.celery import publish, runs
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
 from etl_telemetry.config import Config
-
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
-    from etl_telemetry.instrumentation.table import Undo
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
 
 _KEY = "_etl_telemetry"
 """Attribute of Celery's request object that holds what we opened for this delivery."""
 
 
-def instrument(instrumentor: BaseInstrumentor | None, config: Config) -> Undo | None:
+def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None:
     """Instrument Celery (`table.Adapter`).
 
     Without an instrumentor (ddtrace makes the task spans) runs still travel, and
@@ -63,7 +59,7 @@ def instrument(instrumentor: BaseInstrumentor | None, config: Config) -> Undo | 
 class Receivers:
     """Our receivers of Celery's signals, with the instrumentor's own ones inside."""
 
-    def __init__(self, instrumentor: BaseInstrumentor | None, types: TaskTypes) -> None:
+    def __init__(self, instrumentor: Instrumentor | None, types: TaskTypes) -> None:
         self._types = types
         self._theirs = None if instrumentor is None else _Theirs(instrumentor)
         self._in_pool_child = False

@@ -31,7 +31,8 @@ _SPAN = context_api.create_key("etl_telemetry-publish-span")
 
 def wrap() -> Callable[[], None]:
     """Put a producer span around every publish of this process; return how to undo it."""
-    original = celery.Celery.send_task
+    target: Any = celery.Celery
+    original = target.send_task
     tracer = trace.get_tracer(catalogue.SCOPE)
 
     @functools.wraps(original)
@@ -41,11 +42,11 @@ def wrap() -> Callable[[], None]:
         with _span(tracer, name):
             return original(app, name, *args, **kwargs)
 
-    celery.Celery.send_task = send_task
+    target.send_task = send_task
 
     def undo() -> None:
-        if celery.Celery.send_task is send_task:
-            celery.Celery.send_task = original
+        if target.send_task is send_task:
+            target.send_task = original
 
     return undo
 
@@ -74,7 +75,8 @@ def before_publish(
 @contextmanager
 def _span(tracer: trace.Tracer, task: str) -> Iterator[None]:
     """Make a producer span current; restore what was current before, also after an error."""
-    span, token = INVALID_SPAN, None
+    span: Span = INVALID_SPAN
+    token = None
     with guard.absorb("celery publish"):
         span = tracer.start_span(
             f"apply_async/{task}",

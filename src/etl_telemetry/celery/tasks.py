@@ -42,14 +42,17 @@ class TaskTypes:
     """Tell the type of a task by its name, looked up once per name."""
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
-        self._patterns = tuple((pattern.lower(), type_) for pattern, type_ in patterns.items())
+        self._patterns = tuple((_glob(pattern), type_) for pattern, type_ in patterns.items())
         self._known: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         """Return the type of the first pattern that matches, else ``other``.
 
-        >>> TaskTypes({"*extract*": "extract"})["shop.tasks.extract_orders"]
-        'extract'
+        A pattern is a word anywhere in the name, or a glob for the whole name.
+
+        >>> types = TaskTypes({"shop.load_*": "load", "extract": "extract"})
+        >>> types["shop.tasks.extract_orders"], types["shop.load_all"], types["my.shop.load_all"]
+        ('extract', 'load', 'other')
         """
         found = self._known.get(name)
         if found is None:  # Bounded by the number of tasks that the application registers.
@@ -60,6 +63,11 @@ class TaskTypes:
             )
             self._known[name] = found
         return found
+
+
+def _glob(pattern: str) -> str:
+    low = pattern.lower()
+    return low if any(sign in low for sign in "*?[") else f"*{low}*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ def outcome(
         status = _STATUS[state]
         return status, result if isinstance(result, Retry) else None
     error = raised if raised is not None else result
-    if isinstance(error, Reject) and error.requeue:
+    if isinstance(error, Reject) and getattr(error, "requeue", False):
         return TaskStatus.RETRIED, error  # The broker delivers it again.
     return TaskStatus.FAILED, error if isinstance(error, BaseException) else None
 
@@ -187,7 +195,7 @@ def reason(error: BaseException | None) -> str:
 
 def message(error: BaseException) -> str:
     """Return the text of an exception, without values of its data."""
-    told = error.reason if isinstance(error, Reject) else getattr(error, "message", None)
+    told = getattr(error, "reason" if isinstance(error, Reject) else "message", None)
     return redaction.exception_text(values.text(told if isinstance(told, str) else error))
 
 

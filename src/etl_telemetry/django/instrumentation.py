@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from django.conf import settings
-from etl_telemetry.config import Config
 
 from etl_telemetry import guard
-
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
-    from etl_telemetry.instrumentation.table import Undo
+from etl_telemetry.config import Config
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
 
 
-def instrument(instrumentor: BaseInstrumentor | None, config: Config) -> Undo | None:
+def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None:
     """Instrument Django, or return None where its settings do not exist yet (`table.Adapter`).
 
     The middleware is added to ``settings.MIDDLEWARE``, so call this before the
@@ -33,7 +28,7 @@ def instrument(instrumentor: BaseInstrumentor | None, config: Config) -> Undo | 
     if instrumentor is None or not _settings_exist():
         return None
     instrumentor.instrument(is_sql_commentor_enabled=False)
-    return instrumentor.uninstrument if instrumentor.is_instrumented_by_opentelemetry else None
+    return undo_of(instrumentor)
 
 
 def _settings_exist() -> bool:

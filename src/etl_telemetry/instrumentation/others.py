@@ -9,10 +9,8 @@ only, and where it exports OpenTelemetry it has set the providers, which
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from etl_telemetry.instrumentation.adapter import Instrumentor
 
 OPENTELEMETRY = "opentelemetry"
 """`opentelemetry-instrument`, or the application's own call of the instrumentor."""
@@ -23,7 +21,7 @@ _MARKED = {"celery": "Celery"}
 """Where ddtrace marks not the module but something in it."""
 
 
-def owner(library: str, instrumentor: BaseInstrumentor) -> str | None:
+def owner(library: str, instrumentor: Instrumentor) -> str | None:
     """Return who already makes spans for ``library``, or None.
 
     >>> from opentelemetry.instrumentation.logging import LoggingInstrumentor

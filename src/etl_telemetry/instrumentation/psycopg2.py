@@ -9,19 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from etl_telemetry.config import Config
-
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
-    from etl_telemetry.instrumentation.table import Undo
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
 
 
-def instrument(instrumentor: BaseInstrumentor | None, _: Config) -> Undo | None:
+def instrument(instrumentor: Instrumentor | None, _: Config) -> Undo | None:
     """Instrument psycopg2 (`table.Adapter`)."""
     if instrumentor is None:
         return None
     instrumentor.instrument()
-    return instrumentor.uninstrument if instrumentor.is_instrumented_by_opentelemetry else None
+    return undo_of(instrumentor)

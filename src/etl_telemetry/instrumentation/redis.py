@@ -7,20 +7,14 @@ Query texts and documents (`FT.SEARCH`, trap 23) are removed in `runtime`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from etl_telemetry.config import Config
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
 from etl_telemetry.instrumentation.under_parent import UnderParent
 
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
-    from etl_telemetry.instrumentation.table import Undo
-
-
-def instrument(instrumentor: BaseInstrumentor | None, _: Config) -> Undo | None:
+def instrument(instrumentor: Instrumentor | None, _: Config) -> Undo | None:
     """Instrument redis (`table.Adapter`)."""
     if instrumentor is None:
         return None
     instrumentor.instrument(tracer_provider=UnderParent())
-    return instrumentor.uninstrument if instrumentor.is_instrumented_by_opentelemetry else None
+    return undo_of(instrumentor)

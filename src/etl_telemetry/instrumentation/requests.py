@@ -8,7 +8,7 @@ the baggage back, and the hook here adds the baggage where the host is named.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import propagate
@@ -16,23 +16,19 @@ from opentelemetry.trace import Span
 
 from etl_telemetry import guard
 from etl_telemetry.config import Config
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
 from etl_telemetry.runtime import propagation
-
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
-    from etl_telemetry.instrumentation.table import Undo
 
 Hook = Callable[[Span, Any], None]
 
 
-def instrument(instrumentor: BaseInstrumentor | None, config: Config) -> Undo | None:
+def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None:
     """Instrument requests (`table.Adapter`)."""
     if instrumentor is None:
         return None
     hook = guarded(baggage_hook(config.baggage_hosts)) if config.baggage_hosts else None
     instrumentor.instrument(request_hook=hook)
-    return instrumentor.uninstrument if instrumentor.is_instrumented_by_opentelemetry else None
+    return undo_of(instrumentor)
 
 
 def guarded(hook: Hook) -> Hook:

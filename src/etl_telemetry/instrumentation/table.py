@@ -9,31 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from etl_telemetry import guard
 from etl_telemetry.config import Config
 from etl_telemetry.errors import MissingExtraError
 from etl_telemetry.instrumentation import others
-
-if TYPE_CHECKING:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
-    from etl_telemetry.runtime.lifecycle import Lifecycle
-
-Undo = Callable[[], None]
-"""Take one instrumentation away again."""
-Adapter = Callable[["BaseInstrumentor | None", Config], "Undo | None"]
-"""Instrument one library with our fixes; None: not possible yet, ask again.
-
-The instrumentor is None where another product already makes the spans: only an
-entry with `more_than_spans` is asked then.
-"""
+from etl_telemetry.instrumentation.adapter import Adapter, Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +78,13 @@ INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
 )
 """Every instrumentation, in the order in which it is installed."""
 
-_LIVES = {"celery": "etl_telemetry.celery.signals:connect"}
 _SEMCONV_VARIABLE = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _STABLE_NAMES = "http,database"
 
 _log = logging.getLogger("etl_telemetry")
-_lock = threading.Lock()
 _installed: dict[str, Undo] = {}
 # This process patches other people's modules, so what it did is known per process, not per object.
+# Without a lock: `setup_telemetry()` holds its own, which survives forks.
 
 
 def instrument(config: Config) -> list[str]:
@@ -116,37 +101,23 @@ def instrument(config: Config) -> list[str]:
     >>> instrument(resolve({"instrumentations": ()}, {}, None))
     []
     """
-    with _lock:
-        _choose_stable_names()
-        taken: dict[str, str] = {}
-        for entry in _selected(config):
-            if entry.name not in _installed:
-                with guard.absorb(f"instrumenting {entry.name}"):
-                    _install(entry, config, taken)
-        if taken:
-            _log.info("instrumentation_already_active", extra={"owners": taken})
-        return list(_installed)
-
-
-def follow(config: Config, lifecycle: Lifecycle) -> None:
-    """Let each framework that is installed tell ``lifecycle`` where its processes begin and end.
-
-    That is asked whether or not the framework is instrumented: a process that ends
-    must export in any case.
-    """
-    for library, path in _LIVES.items():
-        if _importable(library):
-            with guard.absorb(f"following the life of {library} processes"):
-                _load(path)(config, lifecycle)
+    _choose_stable_names()
+    taken: dict[str, str] = {}
+    for entry in _selected(config):
+        if entry.name not in _installed:
+            with guard.absorb(f"instrumenting {entry.name}"):
+                _install(entry, config, taken)
+    if taken:
+        _log.info("instrumentation_already_active", extra={"owners": taken})
+    return list(_installed)
 
 
 def uninstrument() -> None:
     """Take all instrumentations away again, last one first."""
-    with _lock:
-        while _installed:
-            name, undo = _installed.popitem()
-            with guard.absorb(f"uninstrumenting {name}"):
-                undo()
+    while _installed:
+        name, undo = _installed.popitem()
+        with guard.absorb(f"uninstrumenting {name}"):
+            undo()
 
 
 def _selected(config: Config) -> Iterator[Instrumentation]:

@@ -1,0 +1,176 @@
+"""Django: instrumented once its settings exist, never before; WSGI and ASGI alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+
+SETTINGS = """
+SECRET_KEY = "x"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "urls"
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+"""
+URLS = """
+from django.http import HttpResponse
+from django.urls import path
+
+def flights(request, carrier):
+    return HttpResponse("ok")
+
+async def weather(request):
+    return HttpResponse("ok")
+
+urlpatterns = [path("flights/<str:carrier>/", flights), path("weather/", weather)]
+"""
+INSTRUMENT = """
+import os, sys
+from support.telemetry import telemetry
+from etl_telemetry.config import Config
+from etl_telemetry.instrumentation import table
+
+seen = telemetry()
+def instrument():
+    return table.instrument(Config(instrumentations=("django",)))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Make a folder with settings and urls."""
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    (tmp_path / "urls.py").write_text(URLS)
+    return tmp_path
+
+
+def run(script: str, folder: Path, **variables: str) -> list[str]:
+    """Run a script in a process of its own; return the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", INSTRUMENT + script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(TESTS)]), **variables},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_instrumentor_alone_freezes_empty_settings(project: Path) -> None:
+    """The trap itself: without settings upstream configures empty ones, for good."""
+    script = """
+from opentelemetry.instrumentation.django import DjangoInstrumentor
+from django.conf import settings
+DjangoInstrumentor().instrument()
+print(settings.configured)
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+print(hasattr(settings, "ROOT_URLCONF"))
+"""
+    assert run(script, project) == ["True", "False"]
+
+
+def test_without_settings_nothing_happens_and_later_everything(project: Path) -> None:
+    """The host can still choose its settings, and the next call instruments Django."""
+    script = """
+from django.conf import settings
+print(instrument(), settings.configured)
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+print(instrument(), settings.configured, settings.SECRET_KEY)
+print(instrument(), len(settings.MIDDLEWARE))
+"""
+    assert run(script, project) == ["[] False", "['django'] True x", "['django'] 2"]
+
+
+@pytest.mark.parametrize("module", ["no_such_settings", "broken"])
+def test_settings_that_do_not_load_are_the_hosts_own_error(module: str, project: Path) -> None:
+    """We neither raise nor hide it: the host meets it where it loads them itself."""
+    (project / "broken.py").write_text("raise KeyError('SECRET_KEY')")
+    script = """
+from django.conf import settings
+print(instrument(), settings.configured)
+try:
+    settings.DEBUG
+except Exception as error:
+    print(type(error).__name__)
+"""
+    error = "KeyError" if module == "broken" else "ModuleNotFoundError"
+    assert run(script, project, DJANGO_SETTINGS_MODULE=module) == ["[] False", error]
+
+
+def test_settings_are_not_loaded_against_half_a_project(project: Path) -> None:
+    """`shop/__init__.py` imports `celery.py`, which sets telemetry up: too early for settings."""
+    shop = project / "shop"
+    shop.mkdir()
+    (shop / "__init__.py").write_text("from shop import celery\nNAME = 'shop'\n")
+    (shop / "celery.py").write_text(
+        "import __main__\nfrom django.conf import settings\n"
+        "print(__main__.instrument(), settings.configured)\n"
+    )
+    (shop / "settings.py").write_text(SETTINGS + "from shop import NAME\n")
+    script = """
+import django
+django.setup()
+from django.conf import settings
+print(settings.NAME if hasattr(settings, "NAME") else sys.modules["shop"].NAME)
+print(instrument(), settings.MIDDLEWARE[0].rpartition(".")[2])
+"""
+    assert run(script, project, DJANGO_SETTINGS_MODULE="shop.settings") == [
+        "[] False",
+        "shop",
+        "['django'] _DjangoMiddleware",
+    ]
+
+
+REQUESTS = """
+instrument()
+import asyncio, django
+django.setup()
+from django.test import AsyncClient, Client
+
+def send(path):
+    if {asgi}:
+        return asyncio.run(AsyncClient().get(path)).status_code
+    return Client().get(path).status_code
+
+for path in ("/flights/AA/?token=secret", "/weather/", "/nowhere/"):
+    print(send(path))
+for span in seen.spans():
+    print(span.name, span.kind.name, span.attributes.get("http.route"))
+print(*sorted(seen.values()))
+"""
+
+
+@pytest.mark.parametrize("asgi", [False, True], ids=["WSGI", "ASGI"])
+def test_each_request_is_one_span_and_one_measurement(*, asgi: bool, project: Path) -> None:
+    """Under ASGI upstream is silent unless its ASGI package is there, which our extra brings."""
+    printed = run(REQUESTS.format(asgi=asgi), project, DJANGO_SETTINGS_MODULE="settings")
+    assert printed == [
+        "200",
+        "200",
+        "404",
+        "GET flights/<str:carrier>/ SERVER flights/<str:carrier>/",
+        "GET weather/ SERVER weather/",
+        "GET SERVER None",
+        "http.server.active_requests http.server.request.duration",
+    ]
+
+
+def test_uninstrument_takes_the_middleware_out(project: Path) -> None:
+    """The settings are as the host wrote them."""
+    script = """
+from django.conf import settings
+instrument()
+table.uninstrument()
+print(settings.MIDDLEWARE)
+"""
+    assert run(script, project, DJANGO_SETTINGS_MODULE="settings") == [
+        "['django.middleware.common.CommonMiddleware']"
+    ]
