@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etl_telemetry.catalogue import AUDIT_SCOPE, SCOPE
+
 if TYPE_CHECKING:
     from etl_telemetry.config import Config
     from etl_telemetry.runtime.lifecycle import Lifecycle
@@ -24,7 +26,7 @@ _SILENCERS = {
 }
 _FOLLOWERS = {"celery": "etl_telemetry.celery.signals:connect"}
 """Frameworks whose processes live by rules of their own."""
-_log = logging.getLogger("etl_telemetry")
+_log = logging.getLogger(SCOPE)
 
 
 class Telemetry:
@@ -137,6 +139,10 @@ def _install(config: Config) -> Lifecycle:
     metrics.configure(
         max_pipelines=config.max_pipelines, max_organizations=config.max_organizations
     )
+    for name in (SCOPE, AUDIT_SCOPE):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:  # The root's default, WARNING, would hide our events.
+            logger.setLevel(logging.INFO)
     policy = Policy(allow=config.allow)
     tracing.configure(policy=policy)
     if config.log_bridge:

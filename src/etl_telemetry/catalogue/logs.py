@@ -1,0 +1,108 @@
+"""Every log event of this library, and the fields of every record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from etl_telemetry.catalogue.names import (
+    ERROR_TYPE,
+    EXCEPTION_MESSAGE,
+    PIPELINE_NAME,
+    PIPELINE_ORGANIZATION,
+    PIPELINE_RUN_ID,
+    PIPELINE_RUN_TRIGGER,
+    PIPELINE_STATUS,
+    REASON,
+    ROWS_PROCESSED,
+    ROWS_READ,
+    ROWS_REJECTED,
+    ROWS_SKIPPED,
+    STEP_TYPE,
+    TASK_DURATION,
+    TASK_ID,
+    TASK_NAME,
+    TASK_RESULT_SIZE,
+    TASK_RETRY_REASON,
+    TASK_STATUS,
+    TASK_TYPE,
+    WORKER_NAME,
+    WORKER_PID,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One log record that this library writes itself; its name is its message."""
+
+    name: str
+    """Static snake_case name: the message, and the OpenTelemetry event name."""
+    level: str
+    """Level of the standard logging module."""
+    description: str
+    """One sentence for people."""
+    fields: tuple[str, ...]
+    """Fields it can carry."""
+
+
+_RUN_FIELDS = (PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID)
+_TASK_FIELDS = (TASK_ID, TASK_NAME, TASK_TYPE, *_RUN_FIELDS)
+
+LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
+    {
+        event.name: event
+        for event in (
+            LogEvent("pipeline_run_started", "INFO", "A run began.",
+                     (*_RUN_FIELDS, PIPELINE_RUN_TRIGGER)),
+            LogEvent("pipeline_run_finished", "INFO", "A run ended and was counted.",
+                     (*_RUN_FIELDS, PIPELINE_STATUS, "duration", ERROR_TYPE)),
+            LogEvent("pipeline_run_already_finished", "DEBUG",
+                     "A second finish of a run changed nothing.", _RUN_FIELDS),
+            LogEvent("rows_mismatch", "WARNING",
+                     "A step read other than processed + rejected + skipped.",
+                     (STEP_TYPE, *_RUN_FIELDS, ROWS_READ, ROWS_PROCESSED, ROWS_REJECTED,
+                      ROWS_SKIPPED)),
+            LogEvent("task_started", "INFO", "A delivery of a task began.", _TASK_FIELDS),
+            LogEvent("task_completed", "INFO", "A delivery of a task succeeded.",
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, TASK_RESULT_SIZE)),
+            LogEvent("task_failed", "ERROR", "A delivery of a task failed.",
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, ERROR_TYPE, EXCEPTION_MESSAGE)),
+            LogEvent("task_retried", "WARNING", "A delivery of a task asked for a retry.",
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, TASK_RETRY_REASON)),
+            LogEvent("task_revoked", "WARNING", "A task was revoked or terminated.",
+                     (*_TASK_FIELDS, TASK_STATUS)),
+            LogEvent("worker_ready", "INFO", "A Celery worker accepts tasks.",
+                     (WORKER_NAME, WORKER_PID)),
+            LogEvent("worker_shutdown", "INFO", "A Celery worker ended.",
+                     (WORKER_NAME, WORKER_PID)),
+            LogEvent("instrumentation_already_active", "INFO",
+                     "Another product instrumented these libraries first and keeps them.",
+                     ("owners",)),
+            LogEvent("semantic_conventions_read_too_early", "WARNING",
+                     "An instrumentor had chosen the old names before set-up.",
+                     ("variable", "value")),
+            LogEvent("propagator_not_installed", "WARNING",
+                     "A propagator was named that no installed package knows.",
+                     ("propagator",)),
+            LogEvent("log_bridge_not_attached", "WARNING",
+                     "Another OpenTelemetry handler on the root logger exports the records.",
+                     ("where",)),
+            LogEvent("telemetry_dropped", "WARNING",
+                     "A value was dropped, cut or changed; once per line of the application.",
+                     (REASON, "detail", "caller")),
+            LogEvent("telemetry_internal_error", "WARNING",
+                     "An error of this library was caught; once per place.",
+                     ("where", "error_type")),
+            LogEvent("telemetry_not_delivered", "WARNING",
+                     "The process ended before its telemetry could be delivered.",
+                     ("signals", "deadline")),
+        )
+    }
+)  # fmt: skip
+
+LOG_FIELDS: tuple[str, ...] = (
+    "timestamp", "level", "logger", "message", "module", "function", "line", "process_id",
+    "thread_id", "environment", "service", "version", "exception", "trace_id", "span_id",
+)  # fmt: skip
+"""Fields of every JSON record; context fields and `extra` come beside them."""

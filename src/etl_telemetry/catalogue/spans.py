@@ -1,0 +1,93 @@
+"""Every kind of span that this library makes itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etl_telemetry.catalogue.names import (
+    CODE_FILE_PATH,
+    CODE_FUNCTION_NAME,
+    CODE_LINE_NUMBER,
+    CONNECTOR_OPERATION,
+    CONNECTOR_STATUS,
+    CONNECTOR_TYPE,
+    ERROR_TYPE,
+    MESSAGING_DESTINATION_NAME,
+    MESSAGING_MESSAGE_ID,
+    MESSAGING_OPERATION_NAME,
+    MESSAGING_OPERATION_TYPE,
+    MESSAGING_SYSTEM,
+    PIPELINE_NAME,
+    PIPELINE_ORGANIZATION,
+    PIPELINE_RUN_ATTEMPT,
+    PIPELINE_RUN_ID,
+    PIPELINE_RUN_ROWS_PROCESSED,
+    PIPELINE_RUN_ROWS_READ,
+    PIPELINE_RUN_ROWS_REJECTED,
+    PIPELINE_RUN_ROWS_SKIPPED,
+    PIPELINE_RUN_TRIGGER,
+    PIPELINE_RUN_TRIGGERED_BY,
+    PIPELINE_STATUS,
+    ROWS_PROCESSED,
+    ROWS_READ,
+    ROWS_REJECTED,
+    ROWS_SKIPPED,
+    STEP_TYPE,
+    TASK_NAME,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One kind of span of the catalogue."""
+
+    name: str
+    """Span name; `{key}` stands for the value of that attribute."""
+    kind: str
+    """OpenTelemetry span kind."""
+    description: str
+    """One sentence for people."""
+    attributes: tuple[str, ...]
+    """Attributes it can carry."""
+
+
+RUN_SPAN = Span(
+    "pipeline run {pipeline.name}", "internal",
+    "One run, from its true begin to its true end: the root of its trace.",
+    (
+        PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID, PIPELINE_STATUS,
+        PIPELINE_RUN_TRIGGER, PIPELINE_RUN_TRIGGERED_BY, PIPELINE_RUN_ATTEMPT, ERROR_TYPE,
+        PIPELINE_RUN_ROWS_READ, PIPELINE_RUN_ROWS_PROCESSED,
+        PIPELINE_RUN_ROWS_REJECTED, PIPELINE_RUN_ROWS_SKIPPED,
+    ),
+)  # fmt: skip
+STEP_SPAN = Span(
+    "step {step.type}", "internal", "One step of a run.",
+    (
+        STEP_TYPE, PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID,
+        ROWS_READ, ROWS_PROCESSED, ROWS_REJECTED, ROWS_SKIPPED, ERROR_TYPE,
+    ),
+)  # fmt: skip
+CONNECTOR_SPAN = Span(
+    "connector {connector.operation}", "internal", "One operation of a connector.",
+    (
+        CONNECTOR_TYPE, CONNECTOR_OPERATION, CONNECTOR_STATUS,
+        PIPELINE_NAME, PIPELINE_RUN_ID, ERROR_TYPE,
+    ),
+)  # fmt: skip
+FUNCTION_SPAN = Span(
+    "{code.function.name}",
+    "internal",
+    "One call of a function decorated with `@traced`.",
+    (CODE_FUNCTION_NAME, CODE_FILE_PATH, CODE_LINE_NUMBER, ERROR_TYPE),
+)
+
+PUBLISH_SPAN = Span(
+    "apply_async/{task.name}", "producer", "One publish of a task, also where the broker refuses.",
+    (
+        TASK_NAME, MESSAGING_SYSTEM, MESSAGING_OPERATION_TYPE, MESSAGING_OPERATION_NAME,
+        MESSAGING_MESSAGE_ID, MESSAGING_DESTINATION_NAME, ERROR_TYPE,
+    ),
+)  # fmt: skip
+
+SPANS: tuple[Span, ...] = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN)
