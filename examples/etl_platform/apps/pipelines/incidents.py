@@ -14,7 +14,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
-from apps.pipelines import services
+from apps.pipelines import services, staging
 from apps.pipelines.models import Pipeline, PipelineRun
 from nyc import landing
 
@@ -62,13 +62,17 @@ def schema() -> str:
     """Rename a column of a healthy source, and run its pipeline; `repair` renames it back."""
     pipeline = _pipeline()
     path = landing.prepare(settings.DATA_DIR) / pipeline.source.options["path"]
+    old, new = landing.RENAMED_COLUMN
     header, _, rows = path.read_text(encoding="utf-8").partition("\n")
-    if "tail_number" in header:
-        path.write_text(f"{header.replace('tail_number', 'tailnum')}\n{rows}", encoding="utf-8")
+    is_broken = new in header
+    with staging.replacing(path) as stream:
+        stream.write(
+            f"{header.replace(new, old) if is_broken else header.replace(old, new)}\n{rows}"
+        )
+    if is_broken:
         return f"repaired {path}"
-    path.write_text(f"{header.replace('tailnum', 'tail_number')}\n{rows}", encoding="utf-8")
     run = _start({})
-    return f"renamed tailnum to tail_number in {path}, run {run.pk} fails. Once more repairs it."
+    return f"renamed {old} to {new} in {path}, run {run.pk} fails. Once more repairs it."
 
 
 def flood(*, runs: int = 200) -> str:

@@ -17,6 +17,8 @@ from etl_telemetry import setup_telemetry
 
 OBSERVE_EVERY = 5.0
 """Seconds between two readings of the shared state."""
+FLUSH_DEADLINE = 5.0
+"""Seconds that an export may take before the rows are left for the next round."""
 
 
 class Command(BaseCommand):
@@ -46,7 +48,7 @@ class Command(BaseCommand):
                     f"Another report_runs is running (it holds {path}). Two of them would "
                     "write the same series. Stop the other one first."
                 ) from error
-            current = reporter.Reporter(flush=lambda: telemetry.force_flush(10.0))
+            current = reporter.Reporter(flush=lambda: telemetry.force_flush(FLUSH_DEADLINE))
             self.stdout.write(f"replayed {current.replay()} runs, reporting", ending="\n")
             self.stdout.flush()
             if once:
