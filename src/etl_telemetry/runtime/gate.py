@@ -75,18 +75,19 @@ class Gate(SpanProcessor):
         """Return the same mapping where nothing changes."""
         changed: dict[str, object] = {}
         for key in attributes:
-            if key in self._harmless:
-                continue
-            rule = self._rule(key)
-            if rule is not None:
+            if key not in self._harmless and (rule := self._rule(key)) is not None:
                 value = attributes[key]
                 redacted = rule(value, where)
                 if redacted != value:
                     changed[key] = redacted
         if not changed:
             return attributes
-        merged = {**attributes, **changed}
-        return {key: value for key, value in merged.items() if value is not None}
+        kept = _copy(attributes)
+        kept.update(changed)
+        for key, value in changed.items():
+            if value is None:
+                del kept[key]
+        return kept
 
     def _rule(self, key: str) -> Rule | None:
         found = self._rules.get(key)
@@ -161,6 +162,12 @@ class _Copy(ReadableSpan):
     def dropped_links(self) -> int:
         """Links that the SDK's limits dropped."""
         return self._dropped[2]
+
+
+def _copy(attributes: Attributes) -> dict[str, object]:
+    """Return attributes as a dictionary; the SDK's own copy takes a fifth of the time."""
+    copy = getattr(attributes, "copy", None)
+    return dict(attributes) if copy is None else dict(copy())
 
 
 def _is(one: object, other: object) -> bool:
