@@ -1,0 +1,131 @@
+"""Kinds of several values: names, and pairs of a name and a value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from etl_telemetry.config.kinds import Kind, WrongValue, nearest
+
+_BUILT_IN_PROPAGATORS = frozenset({"tracecontext", "baggage", "none"})
+_NAME = re.compile(r"\S+")
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # RFC 9110, section 5.6.2
+_HOST = re.compile(r"\.?[\w-]+(\.[\w-]+)*|[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE)
+
+
+def names(
+    *known: str, allowed: str = "names separated by commas", pattern: re.Pattern[str] = _NAME
+) -> Kind:
+    """Return the kind of several names: text with commas, or a list, tuple or set.
+
+    >>> names().parse("migrate_legacy, cleanup")
+    ('migrate_legacy', 'cleanup')
+    """
+
+    def parse(value: object) -> tuple[str, ...]:
+        for item in (items := _items(value)):
+            if not isinstance(item, str):
+                raise WrongValue(got=f"an item of type {type(item).__name__}")
+            if not (item in known if known else pattern.fullmatch(item)):
+                raise WrongValue(got=repr(item[:100]), hint=nearest(item, known))
+        return tuple(dict.fromkeys(str(item) for item in items))
+
+    return Kind(f"names among {', '.join(known)}" if known else allowed, parse)
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, str):
+        return [item for part in value.split(",") if (item := part.strip())]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    raise WrongValue
+
+
+def _installed_propagators(value: object) -> tuple[str, ...]:
+    found: tuple[str, ...] = PROPAGATORS.parse(value)
+    for name in found:
+        if name not in _BUILT_IN_PROPAGATORS:
+            installed = entry_points(group="opentelemetry_propagator").names
+            if name not in installed:
+                known = sorted(_BUILT_IN_PROPAGATORS | installed)
+                fix = nearest(name, known) or "install its package"
+                raise WrongValue(got=repr(name), hint=f"{fix} (known are {', '.join(known)})")
+    return found
+
+
+def pairs(*, allowed: str, key: re.Pattern[str], text_only: bool = True) -> Kind:
+    """Return the kind of maps: text such as `a=1,b=2` (percent-encoded), or a mapping.
+
+    Of a wrong one nothing is shown but where it is wrong: the values may be secrets.
+
+    >>> pairs(allowed="pairs", key=_NAME).parse("team=etl,region=eu%20west")
+    {'team': 'etl', 'region': 'eu west'}
+    """
+
+    def parse(value: object) -> dict[str, Any]:
+        found = dict(_split(value)) if isinstance(value, str) else value
+        if not isinstance(found, Mapping):
+            raise WrongValue(got=f"a value of type {type(value).__name__}")
+        for place, (name, item) in enumerate(found.items(), start=1):
+            if not isinstance(name, str) or not key.fullmatch(name):
+                raise WrongValue(got=f"a wrong name in pair {place}")
+            if not _plain(item, text_only=text_only):
+                raise WrongValue(got=f"a wrong value in pair {place}")
+        return dict(found)
+
+    return Kind(allowed, parse)
+
+
+def _split(value: str) -> list[tuple[str, str]]:
+    found = []
+    for place, item in enumerate(value.split(","), start=1):
+        if not item.strip():
+            continue
+        if "=" not in item:
+            raise WrongValue(got=f"no '=' in pair {place}")
+        try:
+            name, content = (
+                unquote_to_bytes(part.strip()).decode("utf-8") for part in item.split("=", 1)
+            )
+        except UnicodeError:
+            raise WrongValue(got=f"a wrong percent-encoding in pair {place}") from None
+        found.append((name, content))
+    return found
+
+
+def _plain(value: object, *, text_only: bool) -> bool:
+    if isinstance(value, str):
+        return value.isprintable()
+    if text_only:
+        return False
+    if isinstance(value, (list, tuple)):
+        alike = len({type(item) for item in value}) <= 1
+        return alike and all(
+            _plain(item, text_only=False) and not isinstance(item, (list, tuple)) for item in value
+        )
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+PROPAGATORS = names(allowed="names of propagators, separated by commas")
+INSTALLED_PROPAGATORS = Kind(
+    "names of installed propagators, separated by commas", _installed_propagators
+)
+HOSTS = names(
+    allowed="hosts separated by commas: api.example.com, or .example.com for its subdomains too",
+    pattern=_HOST,
+)
+HEADERS = pairs(allowed="HTTP headers such as name=value,name=value", key=_TOKEN)
+ATTRIBUTES = pairs(
+    allowed="attributes such as name=value,name=value",
+    key=re.compile(r"\S{1,255}"),
+    text_only=False,
+)
+TASK_TYPES = pairs(
+    allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME
+)
