@@ -130,6 +130,8 @@ def _install(config: Config) -> Lifecycle:
     from etl_telemetry.runtime import log_bridge, propagation
     from etl_telemetry.runtime.lifecycle import Lifecycle
 
+    for name in config.ignored_variables:  # The SDK reads these itself, and would raise.
+        os.environ.pop(name, None)
     lifecycle = Lifecycle(config)
     foreign = lifecycle.install()
     if foreign:

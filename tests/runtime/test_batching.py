@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,14 +20,17 @@ def _fresh_counts() -> Iterator[None]:
     guard.reset_after_fork()
 
 
-def _batcher(export, **limits) -> Batcher[int]:  # type: ignore[no-untyped-def]
-    return Batcher(signal="spans", export=export, limits=BatchLimits(**limits))
+def _batcher(
+    export: Callable[[list[int]], bool], *, queue_size: int = 2_048, batch_size: int = 512
+) -> Batcher[int]:
+    limits = BatchLimits(queue_size=queue_size, batch_size=batch_size, delay=60)
+    return Batcher(signal="spans", export=export, limits=limits)
 
 
 def test_flush_delivers_everything_in_order_and_in_batches() -> None:
     """What waits arrives once, in order, in batches of the size asked for."""
     batches: list[list[int]] = []
-    batcher = _batcher(lambda batch: batches.append(batch) is None, batch_size=3, delay=60)
+    batcher = _batcher(lambda batch: batches.append(batch) is None, batch_size=3)
     for item in range(8):
         batcher.add(item)
     assert batcher.flush().wait(time.monotonic() + 10)
@@ -53,7 +56,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_each() -> None:
         got.extend(batch)
         return True
 
-    batcher = _batcher(export, queue_size=4, batch_size=2, delay=60)
+    batcher = _batcher(export, queue_size=4, batch_size=2)
     batcher.add(-1)
     batcher.add(-2)  # A batch: the worker takes it and is held.
     deadline = time.monotonic() + 10
@@ -69,7 +72,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_each() -> None:
 
 def test_what_the_receiver_refused_is_counted_and_flush_says_so() -> None:
     """A flush is true only when the receiver took everything."""
-    batcher = _batcher(lambda batch: False, delay=60)
+    batcher = _batcher(lambda batch: False)
     batcher.add(1)
     batcher.add(2)
     assert not batcher.flush().wait(time.monotonic() + 10)
@@ -86,7 +89,7 @@ def test_an_exporter_that_raises_loses_its_batch_only() -> None:
         got.extend(batch)
         return True
 
-    batcher = _batcher(export, delay=60)
+    batcher = _batcher(export)
     batcher.add(1)
     assert not batcher.flush().wait(time.monotonic() + 10)
     batcher.add(2)
@@ -98,7 +101,7 @@ def test_an_exporter_that_raises_loses_its_batch_only() -> None:
 def test_close_gives_up_at_the_deadline_and_counts_what_is_left() -> None:
     """A receiver that hangs costs the deadline, no more, and the loss is known."""
     hang = threading.Event()
-    batcher = _batcher(lambda batch: hang.wait(30), delay=60)
+    batcher = _batcher(lambda batch: hang.wait(30))
     for item in range(3):
         batcher.add(item)
     assert not batcher.close().wait(time.monotonic() + 0.2)
@@ -112,7 +115,7 @@ def test_close_gives_up_at_the_deadline_and_counts_what_is_left() -> None:
 def test_adding_from_a_destructor_during_an_add_does_not_deadlock() -> None:
     """A span that a garbage collection ends in the middle of another one's end goes out too (trap 4)."""
     got: list[int] = []
-    batcher = _batcher(lambda batch: got.extend(batch) is None, batch_size=2, delay=60)
+    batcher = _batcher(lambda batch: got.extend(batch) is None, batch_size=2)
 
     class Cycle:
         def __init__(self) -> None:

@@ -51,7 +51,7 @@ def test_forked_children_of_a_collecting_parent_neither_hang_nor_repeat_its_sums
         result = run(script, receiver.address, timeout=240)
         assert (result.returncode, result.stderr) == (0, "")
         assert query.sum_latest("things") == {(): 1200}
-        values = sorted(series.value for series in query.series("things"))
+        values = sorted(series.points[-1].value for series in query.series("things"))
     assert values == [1] * 200 + [1000]
 
 

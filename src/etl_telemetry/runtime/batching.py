@@ -29,11 +29,11 @@ Item = TypeVar("Item")
 class BatchLimits:
     """How much is kept, how much goes at once, and how long it may wait."""
 
-    queue_size: int = 2_048
+    queue_size: int
     """Items kept; past it the oldest is dropped and counted."""
-    batch_size: int = 512
+    batch_size: int
     """Items per export."""
-    delay: float = 5.0
+    delay: float
     """Seconds between exports while fewer than a batch wait."""
 
 

@@ -81,7 +81,11 @@ def _traces(
     batcher: Batcher[ReadableSpan] = Batcher(
         signal="spans",
         export=lambda batch: exporter.export(batch) is SpanExportResult.SUCCESS,
-        limits=BatchLimits(),
+        limits=BatchLimits(
+            queue_size=config.span_queue_size,
+            batch_size=config.span_batch_size,
+            delay=config.span_delay,
+        ),
     )
     provider = TracerProvider(resource=resource, sampler=_sampler(config), shutdown_on_exit=False)
     if config.baggage_keys:
@@ -101,7 +105,11 @@ def _logs(
     batcher: Batcher[ReadableLogRecord] = Batcher(
         signal="log records",
         export=lambda batch: exporter.export(batch) is LogRecordExportResult.SUCCESS,
-        limits=BatchLimits(delay=1.0),
+        limits=BatchLimits(
+            queue_size=config.log_queue_size,
+            batch_size=config.log_batch_size,
+            delay=config.log_delay,
+        ),
     )
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     if config.baggage_keys:  # Before the outlet: it must see the record first.
