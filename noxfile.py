@@ -92,7 +92,7 @@ def lint(session: nox.Session) -> None:
     # import-linter reads sources and needs neither the package's nor the platform's dependencies.
     env = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(PLATFORM)])}
     for config in ("pyproject.toml", "examples/importlinter.toml"):
-        session.run("lint-imports", "--no-logo", "--config", config, env=env)
+        session.run("lint-imports", "--no-logo", "--no-cache", "--config", config, env=env)
 
 
 @nox.session

@@ -5,13 +5,14 @@ Nothing is typed twice: what the package declares is what the page shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from etl_telemetry import catalogue
+from etl_telemetry.config import FIELDS
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -55,9 +56,7 @@ def bounds() -> Iterator[str]:
 
 def spans() -> Iterator[str]:
     """List the spans."""
-    rows = (
-        (f"`{s.name}`", s.kind, s.description, code(s.attributes)) for s in catalogue.SPANS
-    )
+    rows = ((f"`{s.name}`", s.kind, s.description, code(s.attributes)) for s in catalogue.SPANS)
     return table(("Name", "Kind", "What it is", "Attributes"), rows)
 
 
@@ -103,18 +102,62 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-class Catalogue(SphinxDirective):
+def shown(value: object) -> str:
+    """Write a default value as one would type it."""
+    if value is None or value in ((), {}):
+        return "(none)"
+    return f"`{dict(value) if isinstance(value, Mapping) else value!r}`"
+
+
+def configuration() -> Iterator[str]:
+    """Describe each field in a section of its own."""
+    for field in FIELDS:
+        default = shown(field.default)
+        yield f"### `{field.name}`"
+        yield ""
+        yield " ".join(field.doc.split())
+        yield ""
+        yield f"- Default: {default}" + (
+            f", or the value of `{field.inherits}`" if field.inherits else ""
+        )
+        yield f"- Allowed: {field.allowed}"
+        yield f"- Variables: {code(field.env)}"
+        yield f"- Key of the Django setting: `{field.setting}`"
+        yield ""
+
+
+class Generated(SphinxDirective):
+    """Parse generated Markdown in the page's place."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return the lines to parse."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Return what the lines mean."""
+        return self.parse_text_to_nodes("\n".join(self.markdown()), allow_section_headings=True)
+
+
+class Catalogue(Generated):
     """`{catalogue} <section>`: a part of the catalogue."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
-        """Parse the generated Markdown in the page's place."""
-        text = "\n".join(SECTIONS[self.arguments[0]]())
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+    def markdown(self) -> Iterator[str]:
+        """Return the section that the page asks for."""
+        return SECTIONS[self.arguments[0]]()
+
+
+class Configuration(Generated):
+    """`{configuration}`: every field."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return all fields."""
+        return configuration()
 
 
 def setup(app: Sphinx) -> dict[str, object]:
     """Register the directives."""
     app.add_directive("catalogue", Catalogue)
+    app.add_directive("configuration", Configuration)
     return {"parallel_read_safe": True}

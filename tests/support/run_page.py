@@ -24,9 +24,11 @@ from pathlib import Path
 from pages import Block, blocks
 
 PORTS = ("4317", "4318", "8000", "6379", "8318")
+# Ports that a command takes without being told.
+IMPLIED = {"etl-telemetry view": "--port 4318", "manage.py runserver": "8000"}
 _CHECK = doctest.OutputChecker()
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-_COMMAND_TIMEOUT = 120
+_COMMAND_TIMEOUT = 60
 
 
 class Page:
@@ -48,7 +50,10 @@ class Page:
 
     def run(self, block: Block) -> str | None:
         """Run one block; return what is wrong with it."""
-        code = self.localize(block.code)
+        code = block.code
+        if block.language == "console":
+            code = "".join(f"{line}\n" for line in map(with_port, code.splitlines()))
+        code = self.localize(code)
         if block.directive == "not run":
             return None
         if block.directive in ("file", "append"):
@@ -89,18 +94,11 @@ class Page:
             if command.endswith("&"):
                 self.start(command.removesuffix("&").strip())
                 continue
-            done = subprocess.run(
-                ["bash", "-c", command],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                timeout=_COMMAND_TIMEOUT,
-                check=False,
-            )
-            if done.returncode != 0:
-                return f"$ {command}\nexit code {done.returncode}\n{done.stdout}{self.logs()}"
-            if expected.strip() and (problem := difference(expected, done.stdout)):
+            exit_code, output = run(command)
+            problem = f"exit code {exit_code}\n{output}" if exit_code else None
+            if not problem and expected.strip():
+                problem = difference(expected, output)
+            if problem:
                 return f"$ {command}\n{problem}{self.logs()}"
         return None
 
@@ -108,7 +106,7 @@ class Page:
         """Start a command that runs until the page ends."""
         log = Path(f".background-{len(self.background)}.log").open("wb")  # noqa: SIM115 -- lives as long as the process
         started = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"],
+            ["bash", "-c", command],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -131,6 +129,32 @@ class Page:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def run(command: str) -> tuple[int | str, str]:
+    """Run one shell command; return its exit code, and all that it printed."""
+    process = subprocess.Popen(
+        ["bash", "-c", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=_COMMAND_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return f"none within {_COMMAND_TIMEOUT} s", process.communicate()[0]
+    return process.returncode, output
+
+
+def with_port(line: str) -> str:
+    """Write down the port that a command takes by itself, so that it can be replaced."""
+    for begin, port in IMPLIED.items():
+        if line.startswith("$ ") and begin in line:
+            return line.replace(begin, f"{begin} {port}")
+    return line
 
 
 def commands(code: str) -> Iterator[tuple[str, str]]:
