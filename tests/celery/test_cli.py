@@ -45,3 +45,9 @@ def test_commands_that_look_ask_or_repair_are_silent(argv: list[str]) -> None:
 def test_commands_that_do_the_applications_work_export(argv: list[str]) -> None:
     """Workers, beat, publishing by hand and everything that is not Celery export."""
     assert not is_silent(argv)
+
+
+def test_a_project_can_name_more_commands() -> None:
+    """`Config.silent_commands` holds for commands of Celery as for those of Django."""
+    assert is_silent([CELERY, "-A", "shop", "flower"], {}, ["flower"])
+    assert not is_silent([CELERY, "-A", "shop", "flower"], {}, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -344,6 +345,16 @@ def test_a_header_that_cannot_be_read_costs_the_run_not_the_task(
 # --- The host always wins ---------------------------------------------------
 
 
+class Unprintable:
+    """Refuse to be looked at."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not printable")
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("neither true nor false")
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -358,12 +369,46 @@ def test_an_error_of_ours_never_reaches_the_task(
 ) -> None:
     """The body runs, its context is restored, and the error is counted."""
     monkeypatch.setattr(broken, lambda *_, **__: 1 / 0)
-    before, drops = context.get_current(), guard.drops().get("internal_error", 0)
+    drops = guard.drops().get("internal_error", 0)
     done: list[int] = []
-    deliver(app, lambda: done.append(1), headers={RUN_HEADER: RUN.to_header()})
+
+    def scenario() -> None:
+        before = context.get_current()
+        deliver(app, lambda: done.append(1), headers={RUN_HEADER: RUN.to_header()})
+        assert context.get_current() == before
+
+    contextvars.copy_context().run(scenario)  # A broken `detach` must not dirty other tests.
     assert done == [1]
-    assert context.get_current() == before
     assert guard.drops()["internal_error"] > drops
+    counted = seen.values().get("task.executions", {})
+    assert sum(counted.values()) == (0 if "record_task" in broken else 1)
+
+
+def test_a_filter_of_the_host_that_raises_costs_the_record_not_the_count(
+    app: Celery, seen: Telemetry
+) -> None:
+    """`logging` lets errors of filters through; a delivery is counted all the same."""
+
+    def refuse(record: logging.LogRecord) -> bool:
+        raise RuntimeError("in a filter of the host")
+
+    logger = logging.getLogger("etl_telemetry.celery")
+    logger.addFilter(refuse)
+    logger.setLevel(logging.INFO)
+    try:
+        deliver(app, succeed)
+    finally:
+        logger.removeFilter(refuse)
+        logger.setLevel(logging.NOTSET)
+    assert seen.values()["task.executions"] == count("success")
+    assert dict(current_fields()) == {}
+
+
+@pytest.mark.parametrize("name", [Unprintable(), b"hourly", 7, ["a"], ""])
+def test_a_strange_pipeline_name_costs_nothing(name: object, app: Celery, seen: Telemetry) -> None:
+    """Whatever an application passes as `pipeline_name`, its task runs and is counted."""
+    deliver(app, lambda pipeline_name: None, kwargs={"pipeline_name": name})
+    assert sum(seen.values()["task.executions"].values()) == 1
 
 
 def test_revoked_is_counted_and_logged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 
 _SILENT = frozenset(
@@ -18,10 +18,14 @@ _WITH_VALUE = frozenset(
 """Global options that take the next word as their value."""
 
 
-def is_silent(argv: Sequence[str]) -> bool:
+def is_silent(
+    argv: Sequence[str], environ: Mapping[str, str] | None = None, extra: Collection[str] = ()
+) -> bool:
     """Return whether ``argv`` is a Celery command that must export nothing.
 
-    ``argv`` is `sys.argv` of the process, program name included.
+    ``argv`` is `sys.argv` of the process, program name included; ``extra`` are more
+    commands (`Config.silent_commands`). The environment has no say here: it is
+    there for the same shape as `etl_telemetry.django.commands.is_silent`.
 
     >>> is_silent(["/venv/bin/celery", "-A", "shop", "inspect", "active"])
     True
@@ -33,7 +37,7 @@ def is_silent(argv: Sequence[str]) -> bool:
     if not argv or not _is_celery(argv[0]):
         return False
     command = _command(argv[1:])
-    return command is None or command in _SILENT
+    return command is None or command in _SILENT or command in extra
 
 
 def _is_celery(program: str) -> bool:

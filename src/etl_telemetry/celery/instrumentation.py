@@ -29,6 +29,7 @@ from etl_telemetry.celery import publish, runs
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
+from etl_telemetry.pipelines import Run
 
 _KEY = "_etl_telemetry"
 """Attribute of Celery's request object that holds what we opened for this delivery."""
@@ -62,13 +63,11 @@ class Receivers:
     def __init__(self, instrumentor: Instrumentor | None, types: TaskTypes) -> None:
         self._types = types
         self._theirs = None if instrumentor is None else _Theirs(instrumentor)
-        self._in_pool_child = False
         self._pairs: tuple[tuple[Any, Callable[..., None]], ...] = (
             (signals.before_task_publish, publish.before_publish),
             (signals.task_prerun, self.prerun),
             (signals.task_postrun, self.postrun),
             (signals.task_revoked, self.revoked),
-            (signals.worker_process_init, self.pool_child),
         )
 
     def connect(self) -> None:
@@ -86,24 +85,35 @@ class Receivers:
             signal.connect(theirs, weak=False)
 
     def prerun(self, *, task: Any, **kwargs: Any) -> None:
-        """Begin a delivery: clean context, their span, the run, log and clock."""
-        with guard.absorb("celery task begin"):
-            request = task.request
-            opened = _Opened()
-            setattr(request, _KEY, opened)
-            run = runs.read(request)
+        """Begin a delivery: clean context, their span, the run, clock and log.
+
+        Every step whatever the others do: a delivery that could not be told its run
+        is still counted.
+        """
+        request = task.request
+        opened = _Opened()
+        setattr(request, _KEY, opened)
+        run: Run | None = None
+        with guard.absorb("celery task context"):
+            # An eager task belongs to whoever runs it, and so does its context.
             if not request.is_eager:
                 opened.clean = context_api.attach(Context())
+                run = runs.read(request)
                 if run is not None:
                     runs.keep_in_trace(request, run)
+        with guard.absorb("celery task span"):
             if self._theirs is not None:
                 self._theirs.prerun(task=task, **kwargs)
-            if run is not None and not request.is_eager:
+        with guard.absorb("celery task run"):
+            if run is not None:
                 opened.run = pipelines.attach(run)
-            subject = Subject.of(
-                request, name=task.name, types=self._types, run=run or pipelines.current_run()
-            )
+        with guard.absorb("celery task begin"):
+            here = run if run is not None else pipelines.current_run()
+            subject = Subject.of(request, name=task.name, types=self._types, run=here)
             opened.delivery = Delivery(subject)
+        with guard.absorb("celery task log"):
+            if opened.delivery is not None:
+                opened.delivery.begin()
 
     def postrun(
         self, *, task: Any, state: str | None = None, retval: object = None, **kwargs: Any
@@ -114,15 +124,14 @@ class Receivers:
             return  # It began before telemetry was set up.
         with guard.absorb("celery task end"):
             if opened.delivery is not None:
-                # In a pool child an exit is the parent's to report: it sees every kind of end.
-                opened.delivery.end(state=state, result=retval, count_exits=not self._in_pool_child)
-        with guard.absorb("celery task end"):
+                opened.delivery.end(state=state, result=retval)
+        with guard.absorb("celery task run"):
             if opened.run is not None:
                 pipelines.detach(opened.run)
-        with guard.absorb("celery task end"):
+        with guard.absorb("celery task span"):
             if self._theirs is not None:
                 self._theirs.postrun(task=task, state=state, retval=retval, **kwargs)
-        with guard.absorb("celery task end"):
+        with guard.absorb("celery task context"):
             if opened.clean is not None:
                 context_api.detach(opened.clean)
 
@@ -131,10 +140,6 @@ class Receivers:
         with guard.absorb("celery task revoked"):
             run = runs.read(request)
             revoked(Subject.of(request, name=sender.name, types=self._types, run=run))
-
-    def pool_child(self, **_: object) -> None:
-        """Remember that this process is a child of the prefork pool."""
-        self._in_pool_child = True
 
 
 class _Theirs:

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from time import perf_counter
 from typing import Any
 
+from billiard import current_process
 from celery import states
 from celery.exceptions import Reject, Retry
 
@@ -42,16 +43,14 @@ class TaskTypes:
     """Tell the type of a task by its name, looked up once per name."""
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
-        self._patterns = tuple((_glob(pattern), type_) for pattern, type_ in patterns.items())
+        self._patterns = tuple((pattern.lower(), type_) for pattern, type_ in patterns.items())
         self._known: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         """Return the type of the first pattern that matches, else ``other``.
 
-        A pattern is a word anywhere in the name, or a glob for the whole name.
-
-        >>> types = TaskTypes({"shop.load_*": "load", "extract": "extract"})
-        >>> types["shop.tasks.extract_orders"], types["shop.load_all"], types["my.shop.load_all"]
+        >>> types = TaskTypes({"shop.load_*": "load", "*extract*": "extract"})
+        >>> types["shop.tasks.Extract_orders"], types["shop.load_all"], types["my.shop.load_all"]
         ('extract', 'load', 'other')
         """
         found = self._known.get(name)
@@ -63,11 +62,6 @@ class TaskTypes:
             )
             self._known[name] = found
         return found
-
-
-def _glob(pattern: str) -> str:
-    low = pattern.lower()
-    return low if any(sign in low for sign in "*?[") else f"*{low}*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +83,13 @@ class Subject:
     def of(cls, request: Any, *, name: str, types: TaskTypes, run: Run | None) -> Subject:
         """Gather it from a request of Celery."""
         named = (getattr(request, "kwargs", None) or {}).get("pipeline_name")
-        pipeline = run.name if run is not None else named
+        told = "" if named is None else values.text(named)
         return cls(
             id=str(getattr(request, "id", None) or catalogue.UNKNOWN),
             name=name,
             type=types[name],
             run=run,
-            pipeline=values.text(pipeline) if pipeline else catalogue.UNKNOWN,
+            pipeline=(told if run is None else run.name) or catalogue.UNKNOWN,
         )
 
     def fields(self) -> dict[str, object]:
@@ -122,18 +116,22 @@ class Delivery:
         # An eager task may run inside of the application's own `except` block.
         self._outer_error = id(sys.exception())
         self._context = log_context(**subject.fields())
-        self._context.__enter__()
-        _log.info("task_started")
         self._started = perf_counter()
 
-    def end(self, *, state: str | None, result: object, count_exits: bool) -> None:
+    def begin(self) -> None:
+        """Give every log record of the task its fields, and log that it began."""
+        self._context.__enter__()
+        _log.info("task_started")
+
+    def end(self, *, state: str | None, result: object) -> None:
         """Log and count how it ended; call it once, where Celery sends `task_postrun`."""
         duration = perf_counter() - self._started
         try:
             raised = sys.exception()
             if raised is not None and id(raised) == self._outer_error:
                 raised = None
-            if raised is None or isinstance(raised, Exception) or count_exits:
+            # In a pool child an exit is the parent's to report: it sees every kind of end.
+            if raised is None or isinstance(raised, Exception) or not _in_pool_child():
                 status, error = outcome(state, result, raised)
                 self._report(status, error, result, duration)
         finally:
@@ -156,6 +154,10 @@ class Delivery:
             fields[catalogue.TASK_RESULT_SIZE] = size(result)
         event, level = _EVENT[status]
         _log.log(level, event, extra=fields)
+
+
+def _in_pool_child() -> bool:
+    return bool(current_process().name != "MainProcess")
 
 
 def outcome(
