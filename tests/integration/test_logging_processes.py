@@ -1,4 +1,4 @@
-"""Logs of real processes: Celery workers, Django, forks, exits; each record once at the receiver."""
+"""Logs of real processes: workers, Django, forks, exits; each record once at the receiver."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def workers(outside: Outside) -> Mapping[tuple[str, ...], str]:
 def test_a_worker_logs_each_record_once(
     outside: Outside, workers: Mapping[tuple[str, ...], str], variant: tuple[str, ...]
 ) -> None:
-    """dictConfig before or after set-up or in `setup_logging`, Celery's hijack on and off."""
+    """Configured before or after set-up or in `setup_logging`, Celery's hijack on and off."""
     printed = workers[variant]
     assert {line: printed.count(line) for line in LINES} == dict.fromkeys(LINES, 1), printed
     logs = outside.logs(" ".join(variant))
@@ -310,7 +310,7 @@ def test_what_is_logged_last_arrives_and_the_end_is_quiet(outside: Outside) -> N
 
 
 def test_files_of_a_project_hold_each_record_once(outside: Outside, tmp_path: Path) -> None:
-    """`logging_config(directory=...)` and the bridge beside each other, in two processes at once."""
+    """`logging_config(directory=...)` and the bridge beside each other, in two processes."""
     script = """
         import logging, logging.config, sys
         from etl_telemetry import logging_config, setup_telemetry

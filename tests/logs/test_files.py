@@ -100,9 +100,7 @@ def test_nothing_is_told_without_a_standard_error(
 ) -> None:
     """A daemon may have closed it."""
     (tmp_path / "file").write_text("")
-    handler = RotatingFile(
-        filename=str(tmp_path / "file" / "app.log"), max_bytes=1_000, backups=1
-    )
+    handler = RotatingFile(filename=str(tmp_path / "file" / "app.log"), max_bytes=1_000, backups=1)
     monkeypatch.setattr(sys, "stderr", None)
     handler.handle(logging.makeLogRecord({"msg": "x"}))
     monkeypatch.undo()

@@ -74,9 +74,9 @@ def test_a_wrong_message_is_told_with_its_arguments(
 
 def test_the_trace_of_the_caller_is_read() -> None:
     """Inside a span its ids are told, outside of any nothing is."""
-    assert records.read(record("x")).trace_fields() == {}
+    assert records.trace_fields(record("x")) == {}
     with trace.use_span(trace.NonRecordingSpan(SPAN)):
-        assert records.read(record("x")).trace_fields() == {
+        assert records.trace_fields(record("x")) == {
             "trace_id": f"{0xA:032x}",
             "span_id": f"{0xB:016x}",
         }
@@ -89,9 +89,9 @@ def test_a_queue_handler_keeps_the_context_with_the_filter() -> None:
     handler.addFilter(ContextFilter())
     with trace.use_span(trace.NonRecordingSpan(SPAN)), log_context(tenant="AA", when={1}):
         handler.handle(record("x", extra={"rows": 3}))
-    seen = records.read(waiting.get())
-    assert dict(seen.fields) == {"tenant": "AA", "when": [1], "rows": 3}
-    assert seen.trace_fields()["span_id"] == f"{0xB:016x}"
+    kept = waiting.get()
+    assert dict(records.read(kept).fields) == {"tenant": "AA", "when": [1], "rows": 3}
+    assert records.trace_fields(kept)["span_id"] == f"{0xB:016x}"
 
 
 # --- Exceptions ---------------------------------------------------------------

@@ -58,7 +58,7 @@ class JsonFormatter(logging.Formatter):
             "process_id": record.process,
             "thread_id": record.thread,
             **self._static,
-            **seen.trace_fields(),
+            **records.trace_fields(record),
         }
         for key, value in seen.fields.items():
             name, plain = converter.field(key, value)
@@ -93,7 +93,10 @@ class TextFormatter(logging.Formatter):
         record.message = encodable(seen.message)
         record.asctime = self.formatTime(record)
         pairs = [converter.field(key, value) for key, value in seen.fields.items()]
-        shown = [f"{name}={_word(plain)}" for name, plain in (*pairs, *seen.trace_fields().items())]
+        shown = [
+            f"{name}={_word(plain)}"
+            for name, plain in (*pairs, *records.trace_fields(record).items())
+        ]
         lines = [" ".join([self.formatMessage(record), *shown])]
         if seen.error is not None:
             lines.append(seen.error.stacktrace.rstrip("\n"))

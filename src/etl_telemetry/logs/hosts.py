@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache
 
 from etl_telemetry import redaction
 from etl_telemetry.logs.plain import attempt, is_request
@@ -23,14 +24,12 @@ _TASK_FACTS = ("id", "name", "hostname", "runtime", "eta", "description", "inter
 
 def clean(record: logging.LogRecord, fields: Fields, *, policy: redaction.Policy) -> str | None:
     """Take from `fields` what must not leave; return another message where the own one tells it."""
-    request = fields.get("request")
-    if request is not None and is_request(request):
+    if "request" in fields and is_request(request := fields["request"]):
         del fields["request"]
         fields.setdefault("http.request.method", attempt(lambda: str(request.method), None))  # type: ignore[attr-defined]
         fields.setdefault("url.path", attempt(lambda: str(request.path), None))  # type: ignore[attr-defined]
-    top, _, below = str(record.name).partition(".")
-    rule = _RULES.get(top)
-    return rule(record, fields, below, policy) if rule is not None else None
+    found = _rule(record.name)
+    return None if found is None else found[0](record, fields, found[1], policy)
 
 
 def _django(
@@ -81,7 +80,13 @@ def _safe_task(facts: Mapping[str, object]) -> dict[str, object]:
     return safe
 
 
-_RULES: Mapping[str, Callable[[logging.LogRecord, Fields, str, redaction.Policy], str | None]] = {
-    "django": _django,
-    "celery": _celery,
-}
+Rule = Callable[[logging.LogRecord, Fields, str, redaction.Policy], str | None]
+_RULES: Mapping[str, Rule] = {"django": _django, "celery": _celery}
+
+
+@lru_cache(maxsize=1_024)
+def _rule(name: str) -> tuple[Rule, str] | None:
+    """Return the rule for a logger's name, and what of the name stands below the framework's."""
+    top, _, below = str(name).partition(".")
+    rule = _RULES.get(top)
+    return None if rule is None else (rule, below)

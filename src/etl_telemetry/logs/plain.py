@@ -16,6 +16,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 MAX_TEXT = 4_096
 """Characters of one value."""
+MAX_NAME = 256
+"""Characters of a field's name."""
 MAX_ITEMS = 128
 """Items of one list or map."""
 MAX_VALUES = 1_000
@@ -82,16 +85,18 @@ class Converter:
 
     def text(self, value: str, *, limit: int = MAX_TEXT) -> str:
         """Return bounded, encodable text without the query values of URLs."""
-        if len(value) > limit:
+        if len(value) <= limit:
+            if value.isascii() and "?" not in value and "://" not in value:
+                return value  # Nearly every text.
+        else:
             self.cut = True
             value = value[: limit - 1] + "…"
         return encodable(redaction.urls(value, policy=self._policy))
 
     def field(self, key: object, value: object) -> tuple[str, Plain]:
         """Return one field of a map: its name as text, its value hidden under a secret's name."""
-        # The SDK refuses an empty name.
-        name = (self.text(key) if type(key) is str else str(self.convert(key))) or "_"
-        if redaction.is_secret(name, policy=self._policy):
+        name, secret = _name(key if type(key) is str else str(self.convert(key)))
+        if secret and redaction.is_secret(name, policy=self._policy):
             return name, redaction.MASK
         return name, self.convert(value)
 
@@ -152,6 +157,13 @@ class Converter:
         if len(found) > MAX_ITEMS:
             self.cut = True
         return found[:MAX_ITEMS]
+
+
+@lru_cache(maxsize=2_048)
+def _name(key: str) -> tuple[str, bool]:
+    """Return a field's name as it is sent, and whether it looks like a secret's."""
+    name = Converter().text(key, limit=MAX_NAME) or "_"  # The SDK refuses an empty name.
+    return name, redaction.is_secret(name)
 
 
 # First match wins. Subclasses come here too, and their own __str__ or __int__ is not asked.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id, get_current_span
 
@@ -21,12 +21,14 @@ SNAPSHOT = "_etl_telemetry_snapshot"
 # What logging itself puts on a record: differs by Python version, so read off one. Other
 # attributes of a record come from `extra`, or from somebody's filter or record factory.
 _NATIVE = frozenset(
-    {*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctime", "taskName"}
+    {
+        *vars(logging.LogRecord("", 0, "", 0, "", (), None)),
+        *("message", "asctime", "taskName", SNAPSHOT),
+    }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a record tells, values still as they were given."""
 
     message: str
@@ -35,34 +37,43 @@ class Seen:
     """Fields of `log_context`, then those of the record's `extra`, which win."""
     error: errors.ErrorInfo | None
     """The exception, redacted."""
-    span: SpanContext
-    """Context of the span in which the record was made; invalid outside of any."""
-
-    def trace_fields(self) -> dict[str, str]:
-        """Return `trace_id` and `span_id` as hex; {} outside of any trace."""
-        if not self.span.is_valid:
-            return {}
-        return {
-            "trace_id": format_trace_id(self.span.trace_id),
-            "span_id": format_span_id(self.span.span_id),
-        }
 
 
+# Hot path: runs for every record (tests/benchmarks/bench_logs.py).
 def read(
     record: logging.LogRecord, *, policy: redaction.Policy = redaction.NOTHING_ALLOWED
 ) -> Seen:
     """Return what a record tells; `policy` says what the redaction lets pass."""
     given = vars(record)
-    context, span = given.get(SNAPSHOT) or (current_fields(), get_current_span().get_span_context())
-    fields: dict[str, object] = dict(context)
-    # `extra` may have names that are no text.
-    fields.update((key, given[key]) for key in given if key not in _NATIVE and key != SNAPSHOT)
+    fields: dict[str, object] = {**(given[SNAPSHOT][0] if SNAPSHOT in given else current_fields())}
+    own = given.keys() - _NATIVE
+    if own:
+        fields.update((key, given[key]) for key in given if key in own)
     if record.stack_info:
         fields["code.stacktrace"] = record.stack_info
     message = hosts.clean(record, fields, policy=policy)
-    if message is None:
-        message = _message(record)
-    return Seen(message, fields, errors.describe(record.exc_info, policy=policy), span)
+    error = errors.describe(record.exc_info, policy=policy) if record.exc_info else None
+    return Seen(_message(record) if message is None else message, fields, error)
+
+
+def span_of(record: logging.LogRecord) -> SpanContext:
+    """Return the context of the span in which the record was made; an invalid one outside of any.
+
+    That is the current span, unless another thread or process made the record.
+    """
+    kept = vars(record).get(SNAPSHOT)
+    return kept[1] if kept else get_current_span().get_span_context()
+
+
+def trace_fields(record: logging.LogRecord) -> dict[str, str]:
+    """Return `trace_id` and `span_id` as hex; {} outside of any trace."""
+    span = span_of(record)
+    if not span.is_valid:
+        return {}
+    return {
+        "trace_id": format_trace_id(span.trace_id),
+        "span_id": format_span_id(span.span_id),
+    }
 
 
 class ContextFilter(logging.Filter):

@@ -54,8 +54,15 @@ class _State:
     """Whether the other distribution was logged."""
 
 
+class _Passing(threading.local):
+    """The records that pass through this thread now: one, unless a handler logs."""
+
+    def __init__(self) -> None:
+        self.records: list[logging.LogRecord] = []
+
+
 _state = _State()
-_thread = threading.local()
+_passing = _Passing()
 
 
 def attach(handler: Bridge) -> bool:
@@ -110,7 +117,7 @@ def _wrap() -> None:
         bridge = _state.active
         if bridge is None or record.levelno < bridge.level or _state.wrapper is not call_handlers:
             return before(logger, record)
-        passing = _passing()
+        passing = _passing.records
         if passing and (record.name == _REDIRECTED or any(one is record for one in passing)):
             # A handler hands the record on to another logger, or writes its line to Celery's
             # stand-in for standard error, which makes a record of it.
@@ -126,15 +133,6 @@ def _wrap() -> None:
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign, assignment]
     _state.before, _state.wrapper = before, call_handlers
     _state.wraps += 1
-
-
-def _passing() -> list[logging.LogRecord]:
-    """Return the records that pass through this thread now: one, unless a handler logs."""
-    try:
-        return _thread.records  # type: ignore[no-any-return]
-    except AttributeError:
-        _thread.records = []
-        return _thread.records  # type: ignore[no-any-return]
 
 
 def _other_distribution() -> logging.Handler | None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from time import time_ns
 
 from opentelemetry import trace
-from opentelemetry._logs import Logger, LogRecord, NoOpLoggerProvider, get_logger_provider
-from opentelemetry.context import Context, get_current
+from opentelemetry._logs import (
+    Logger,
+    LogRecord,
+    NoOpLogger,
+    NoOpLoggerProvider,
+    get_logger_provider,
+)
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
 from opentelemetry.instrumentation.log_utils import std_to_otel
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from etl_telemetry import catalogue, guard, redaction
 from etl_telemetry.catalogue import DropReason
@@ -22,6 +28,8 @@ MAX_FIELDS = 100
 _MAX_LOGGERS = 1_000
 _INT64 = 2**63
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+_THREAD_ID = "thread.id"
+_SUPPRESSED = "suppress_instrumentation"  # The older key, which instrumentations still set.
 _EVENT_NAMES = (catalogue.OTEL_EVENT_NAME, "event.name")
 _OURS = f"{catalogue.SCOPE}."
 
@@ -63,10 +71,11 @@ class Bridge(LoggingHandler):
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
         return bool(kept)
 
+    # Hot path: runs for every record (tests/benchmarks/bench_logs.py).
     def emit(self, record: logging.LogRecord) -> None:
         """Translate the record and hand it over."""
-        name = str(record.name)  # makeLogRecord() leaves None.
-        if f"{name}.".startswith("opentelemetry.") or not is_instrumentation_enabled():
+        context = get_current()
+        if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESSED):
             return
         if self._is_emitting.get():  # Something below logs about our own call.
             return
@@ -74,9 +83,9 @@ class Bridge(LoggingHandler):
         with guard.absorb("log bridge"):
             token = self._is_emitting.set(True)
             try:
-                logger = self._loggers.get(name) or self._logger(name)
+                logger = self._loggers.get(record.name) or self._logger(record.name)
                 if logger.enabled(severity_number=std_to_otel(record.levelno)):
-                    logger.emit(self._record(record, converter))
+                    logger.emit(self._record(record, converter, context))
             finally:
                 self._is_emitting.reset(token)
         # Afterwards, so that what the guard logs about it passes the bridge too.
@@ -96,25 +105,36 @@ class Bridge(LoggingHandler):
         """Remember one logger per name: our provider's outlive every fork and rebuild."""
         if len(self._loggers) >= _MAX_LOGGERS:
             self._loggers.clear()
-        logger = self._loggers[name] = get_logger_provider().get_logger(encodable(name))
-        return logger
+        text = encodable(str(name))  # makeLogRecord() leaves None.
+        dropped = f"{text}.".startswith("opentelemetry.")
+        made = NoOpLogger(text) if dropped else get_logger_provider().get_logger(text)
+        self._loggers[name] = made
+        return made
 
-    def _record(self, record: logging.LogRecord, converter: Converter) -> LogRecord:
+    def _record(
+        self, record: logging.LogRecord, converter: Converter, context: Context
+    ) -> LogRecord:
         seen = records.read(record, policy=self._policy)
-        attributes = _attributes(seen, converter)
+        attributes = _attributes(seen.fields, converter) if seen.fields else {}
         event_name = _event_name(record, attributes)
-        attributes.update(_origin(record))
+        attributes[catalogue.CODE_FILE_PATH] = encodable(record.pathname)
+        attributes[catalogue.CODE_FUNCTION_NAME] = record.funcName
+        attributes[catalogue.CODE_LINE_NUMBER] = record.lineno
+        attributes[_THREAD_ID] = record.thread
         if seen.error is not None:
             attributes[catalogue.EXCEPTION_TYPE] = seen.error.type
             attributes[catalogue.EXCEPTION_MESSAGE] = seen.error.message
             attributes[catalogue.EXCEPTION_STACKTRACE] = seen.error.stacktrace
+        if records.SNAPSHOT in vars(record):  # Made by another thread or process.
+            span = trace.NonRecordingSpan(records.span_of(record))
+            context = trace.set_span_in_context(span, context)
         now = time_ns()
         made = int(record.created * 1e9)
         return LogRecord(
             timestamp=made if 0 < made < _INT64 else now,
             observed_timestamp=now,
-            context=_context(record, seen),
-            severity_text=encodable(_SEVERITY.get(record.levelname, str(record.levelname))),
+            context=context,
+            severity_text=_SEVERITY.get(record.levelname) or encodable(str(record.levelname)),
             severity_number=std_to_otel(record.levelno),
             body=converter.text(seen.message, limit=records.MAX_MESSAGE),
             attributes=attributes,
@@ -122,9 +142,9 @@ class Bridge(LoggingHandler):
         )
 
 
-def _attributes(seen: records.Seen, converter: Converter) -> dict[str, Plain]:
+def _attributes(fields: Mapping[str, object], converter: Converter) -> dict[str, Plain]:
     attributes: dict[str, Plain] = {}
-    for key, value in seen.fields.items():
+    for key, value in fields.items():
         if len(attributes) >= MAX_FIELDS:
             converter.cut = True
             break
@@ -135,27 +155,11 @@ def _attributes(seen: records.Seen, converter: Converter) -> dict[str, Plain]:
 
 def _event_name(record: logging.LogRecord, attributes: dict[str, Plain]) -> str | None:
     """Return the event's name: from `extra`, or the message of our own events."""
-    names = [attributes.pop(key, None) for key in _EVENT_NAMES]
-    for name in names:
-        if isinstance(name, str) and name:
-            return name
+    if attributes:
+        names = [attributes.pop(key, None) for key in _EVENT_NAMES]
+        for name in names:
+            if isinstance(name, str) and name:
+                return name
+    # Nobody else's messages are looked up: they may be anything, unhashable objects too.
     ours = f"{record.name}.".startswith(_OURS)
     return record.msg if ours and record.msg in catalogue.LOG_EVENTS else None
-
-
-def _origin(record: logging.LogRecord) -> dict[str, Plain]:
-    origin: dict[str, Plain] = {
-        catalogue.CODE_FILE_PATH: encodable(record.pathname),
-        catalogue.CODE_FUNCTION_NAME: record.funcName,
-        catalogue.CODE_LINE_NUMBER: record.lineno,
-        "thread.id": record.thread,
-        "thread.name": record.threadName,
-    }
-    return {key: value for key, value in origin.items() if value is not None}
-
-
-def _context(record: logging.LogRecord, seen: records.Seen) -> Context:
-    """Return the current context, or that of the thread that made the record."""
-    if records.SNAPSHOT not in vars(record):
-        return get_current()
-    return trace.set_span_in_context(trace.NonRecordingSpan(seen.span))
