@@ -6,37 +6,34 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl_telemetry.catalogue import AUDIT_SCOPE, SCOPE
+from etl_telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from etl_telemetry.config import Config
     from etl_telemetry.runtime.lifecycle import Lifecycle
 
-# Named by strings, so that this room imports neither Django nor Celery.
-_SETTINGS = "etl_telemetry.django.settings:read"
-_SILENCERS = {
-    "django": "etl_telemetry.django.commands:is_silent",
-    "celery": "etl_telemetry.celery.cli:is_silent",
-}
-_FOLLOWERS = {"celery": "etl_telemetry.celery.signals:connect"}
-"""Frameworks whose processes live by rules of their own."""
 _log = logging.getLogger(SCOPE)
 
 
 class Telemetry:
     """The handle of a process' telemetry, as `setup_telemetry()` returns it."""
 
-    __slots__ = ("_lifecycle", "config")
+    __slots__ = ("_lifecycle", "config", "problems")
 
-    def __init__(self, config: Config, lifecycle: Lifecycle | None) -> None:
+    def __init__(
+        self, config: Config, lifecycle: Lifecycle | None, *, problems: tuple[str, ...] = ()
+    ) -> None:
         self.config = config
         """The configuration in force."""
+        self.problems = problems
+        """Wrong values, in a command that goes on in spite of them."""
         self._lifecycle = lifecycle
 
     @property
@@ -112,14 +109,16 @@ def active() -> Telemetry | None:
 def _first(options: Mapping[str, object]) -> Telemetry:
     from etl_telemetry.config import Config, resolve
 
-    settings = _django_settings()
-    if _is_silent():
-        return Telemetry(Config(enabled=False), None)
-    config = resolve(options, os.environ, settings, directories=(Path.cwd(),))
+    try:
+        config = resolve(options, os.environ, _django_settings(), directories=_directories())
+    except ConfigurationError as error:
+        if _is_silent():
+            return Telemetry(Config(enabled=False), None, problems=error.problems)
+        raise
+    if not config.enabled or _is_silent(config.silent_commands):
+        return Telemetry(config, None)
     for warning in config.warnings:
         _log.warning("configuration_warning", extra={"detail": warning})
-    if not config.enabled:
-        return Telemetry(config, None)
     return Telemetry(config, _install(config))
 
 
@@ -149,10 +148,9 @@ def _install(config: Config) -> Lifecycle:
     tracing.configure(policy=policy)
     if config.log_bridge:
         log_bridge.attach(log_bridge.Bridge(level=config.log_level, policy=policy))
-    for framework, path in _FOLLOWERS.items():
-        connect = _of_framework(framework, path)
-        if connect is not None:
-            connect(config, lifecycle)
+    follow_workers = _of_framework("celery", "etl_telemetry.celery.signals:connect")
+    if follow_workers is not None:
+        follow_workers(config, lifecycle)
     return lifecycle
 
 
@@ -163,18 +161,32 @@ def _instrument(config: Config) -> None:
 
 
 def _django_settings() -> Mapping[str, object] | None:
-    read = _of_framework("django", _SETTINGS)
+    read = _of_framework("django", "etl_telemetry.django.settings:read")
     settings: Mapping[str, object] | None = None if read is None else read()
     return settings
 
 
-def _is_silent() -> bool:
-    tests = [_of_framework(framework, path) for framework, path in _SILENCERS.items()]
-    return any(test(sys.argv) for test in tests if test is not None)
+def _directories() -> tuple[Path, ...]:
+    """Return where a file `VERSION` may be."""
+    of_project = _of_framework("django", "etl_telemetry.django.settings:directories")
+    return (Path.cwd(), *(() if of_project is None else of_project()))
+
+
+def _is_silent(extra: Collection[str] = ()) -> bool:
+    """Tell whether this process is a command that must export nothing."""
+    django = _of_framework("django", "etl_telemetry.django.commands:is_silent")
+    celery = _of_framework("celery", "etl_telemetry.celery.cli:is_silent")
+    return bool(
+        (django is not None and django(sys.argv, os.environ, extra))
+        or (celery is not None and celery(sys.argv))
+    )
 
 
 def _of_framework(framework: str, path: str) -> Callable[..., Any] | None:
-    """Return a function of ours that needs a framework, or None where that is not installed."""
+    """Return a function of ours that needs a framework, or None where that is not installed.
+
+    Named by a string, so that this room imports neither Django nor Celery.
+    """
     if find_spec(framework) is None:
         return None
     module, _, name = path.partition(":")
