@@ -112,7 +112,11 @@ AIRPORTS_REFUSE_EVERY = 20
 
 # Console for people or as JSON by ENVIRONMENT; application.log, errors.log and audit.log.
 LOGGING = logging_config(directory=DATA_DIR / "logs", service="etl-platform")
-ETL_TELEMETRY = {"SERVICE_NAME": "etl-platform"}
+ETL_TELEMETRY: dict[str, object] = {
+    "SERVICE_NAME": "etl-platform",
+    # Commands of our own that do nothing worth telling, besides Django's, which are known.
+    "SILENT_COMMANDS": ["seed", "ledger"],
+}
 if sys.argv[1:2] == ["report_runs"]:
     # The reporter continues its own series after a restart: see apps/pipelines/reporter.py.
     ETL_TELEMETRY["SERVICE_INSTANCE_ID"] = "ledger-reporter"

@@ -25,6 +25,10 @@ class CommittingClient(Client):
             return super().request(**request)
 
 
+QUICK = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
+
+
+@QUICK
 class PortalCase(TestCase):
     """A seeded platform, the demo user signed in by session, tasks in this process."""
 
@@ -210,6 +214,7 @@ class Reference(PortalCase):
         assert answers[2]["Retry-After"] == "1"
 
 
+@QUICK
 class Enrichment(LiveServerTestCase):
     def setUp(self) -> None:
         cache.clear()

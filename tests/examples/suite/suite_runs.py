@@ -11,9 +11,10 @@ from unittest.mock import patch
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.test import TestCase
+from django.test import TestCase, override_settings
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
 from kombu.exceptions import OperationalError
 
 from apps.accounts.models import User
@@ -30,6 +31,7 @@ Status = PipelineRun.Status
 MANUAL = PipelineRun.Trigger.MANUAL
 
 
+@override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 class PlatformCase(TestCase):
     """A seeded platform whose tasks run in this process."""
 
@@ -84,6 +86,13 @@ class Seeding(PlatformCase):
         assert User.objects.get(username="demo").check_password("demo")
         pipeline.source.refresh_from_db()
         assert pipeline.source.options["columns"] == {"tail_number": "tailnum"}
+
+    def test_beat_can_read_every_schedule(self) -> None:
+        """The scheduler that beat runs with finds an entry for each pipeline."""
+        schedule = DatabaseScheduler(app=current_app, lazy=True).all_as_schedule()
+        names = [name for name in schedule if name.startswith("pipeline ")]
+        assert len(names) == 71
+        assert schedule["pipeline weather-ewr"].schedule.minute == {5}
 
     def test_schedule_keeps_beat_in_step(self) -> None:
         """Disabling or deleting a schedule reaches beat's own table."""
