@@ -45,7 +45,7 @@ class _State:
     active: Bridge | None = None
     """The same, or None while another distribution exports the records."""
     wrapper: CallHandlers | None = None
-    """Our newest `Logger.callHandlers`; older ones only pass records on."""
+    """Our newest `Logger.callHandlers`; an older one below it only passes records on."""
     before: CallHandlers | None = None
     """What it wraps."""
     wraps: int = 0
@@ -115,7 +115,7 @@ def _wrap() -> None:
     @wraps(before)
     def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
         bridge = _state.active
-        if bridge is None or record.levelno < bridge.level or _state.wrapper is not call_handlers:
+        if bridge is None or record.levelno < bridge.level:
             return before(logger, record)
         passing = _passing.records
         if passing and (record.name == _REDIRECTED or any(one is record for one in passing)):
