@@ -1,0 +1,25 @@
+"""The Django application: one line in `INSTALLED_APPS` switches telemetry on."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from etl_telemetry.django import checks
+from etl_telemetry.setup import setup_telemetry
+
+
+class EtlTelemetryConfig(AppConfig):
+    """Set telemetry up when Django is ready, in every process that uses Django."""
+
+    name = "etl_telemetry.django"
+    label = "etl_telemetry"  # By default it would be "django".
+    verbose_name = "ETL telemetry"
+
+    def ready(self) -> None:
+        """Call `setup_telemetry()`; Django has applied `LOGGING` by now.
+
+        Raise `ConfigurationError` in a process that serves, where the configuration
+        is wrong; a command that exports nothing goes on, and `check` warns.
+        """
+        checks.connect()
+        setup_telemetry()

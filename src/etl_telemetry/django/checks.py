@@ -1,0 +1,38 @@
+"""What `manage.py check` says of telemetry: warnings only, since errors would block `migrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core import checks
+
+from etl_telemetry import setup
+
+WRONG = "etl_telemetry.W001"
+"""A wrong value of ours: a process that serves would not start."""
+IGNORED = "etl_telemetry.W002"
+"""A value that is ignored: a wrong `OTEL_*` variable, or one of the former stack."""
+
+
+def check_configuration(
+    app_configs: Sequence[AppConfig] | None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Report what set-up found in the configuration of this process.
+
+    >>> check_configuration(None)
+    []
+    """
+    telemetry = setup.active()
+    if telemetry is None:
+        return []
+    hint = "A process that serves stops at start-up until this is corrected."
+    wrong = [checks.Warning(problem, hint=hint, id=WRONG) for problem in telemetry.problems]
+    ignored = [checks.Warning(warning, id=IGNORED) for warning in telemetry.config.warnings]
+    return [*wrong, *ignored]
+
+
+def connect() -> None:
+    """Add the check to those that Django runs; once is enough, more does no harm."""
+    checks.register(check_configuration)
