@@ -118,7 +118,8 @@ def _first(options: Mapping[str, object]) -> Telemetry:
     if not config.enabled or _is_silent(config.silent_commands):
         return Telemetry(config, None)
     for warning in config.warnings:
-        _log.warning("configuration_warning", extra={"detail": warning})
+        # In the arguments too: a console whose formatter is not ours shows no extra.
+        _log.warning("configuration_warning: %s", warning, extra={"detail": warning})
     return Telemetry(config, _install(config))
 
 
@@ -169,7 +170,7 @@ def _django_settings() -> Mapping[str, object] | None:
 def _directories() -> tuple[Path, ...]:
     """Return where a file `VERSION` may be."""
     of_project = _of_framework("django", "etl_telemetry.django.settings:directories")
-    return (Path.cwd(), *(() if of_project is None else of_project()))
+    return (Path(), *(() if of_project is None else of_project()))
 
 
 def _is_silent(extra: Collection[str] = ()) -> bool:
