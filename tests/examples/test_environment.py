@@ -49,6 +49,13 @@ def test_url_selects_postgresql(places: ModuleType) -> None:
     }
 
 
+def test_url_can_name_a_socket(places: ModuleType) -> None:
+    """The folder of a Unix socket is given as libpq takes it."""
+    url = "postgresql://postgres@/etl?host=/run/postgresql"
+    database = places.database({"DATABASE_URL": url}, data=Path("/data"))
+    assert (database["HOST"], database["NAME"]) == ("/run/postgresql", "etl")
+
+
 def test_other_database_is_refused_with_an_example(places: ModuleType) -> None:
     """The error says what is allowed, and does not repeat the password."""
     with pytest.raises(ValueError, match="DATABASE_URL") as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 def database(environ: Mapping[str, str], *, data: Path) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def database(environ: Mapping[str, str], *, data: Path) -> dict[str, Any]:
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
+        # A socket's folder does not fit where a URL has its host: `?host=/var/run/postgresql`.
+        "HOST": dict(parse_qsl(parts.query)).get("host") or parts.hostname or "",
         "PORT": parts.port or "",
     }
 
