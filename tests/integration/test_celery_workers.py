@@ -67,9 +67,9 @@ def test_without_the_flush_at_its_end_a_child_loses_what_it_holds(
         broker, received, "--pool=prefork", "-c4", "--max-tasks-per-child=1",
         variables={"BREAK": "child_flush"},
     ):  # fmt: skip
-        publish_and_wait(broker, received, tasks=10)
-    assert delivered(received) != expected(10)
-    assert received.names()[WORK] < 10
+        publish_and_wait(broker, received, tasks=6)
+    assert delivered(received) != expected(6)
+    assert received.names()[WORK] < 6
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,9 @@ def test_every_pool_delivers_everything(
     with worker(broker, received, *options, variables=variables):
         publish_and_wait(broker, received, tasks=12)
     assert delivered(received) == expected(12)
+    # What the worker's main process asks its broker, for ever, makes no traces.
+    roots = {span.name for span in received.query.spans() if span.parent_span_id is None}
+    assert roots == {WORK}
 
 
 def test_a_worker_tells_when_it_is_ready_and_when_it_ends(broker: str, received: Received) -> None:
@@ -102,14 +105,6 @@ def test_a_worker_tells_when_it_is_ready_and_when_it_ends(broker: str, received:
         ("worker_shutdown", "etl@here"),
     ]
     assert {log.attributes["worker_pid"] for log in found} == {running.process.pid}
-
-
-def test_polling_the_broker_makes_no_traces(broker: str, received: Received) -> None:
-    """Whatever the worker's main process asks its broker is of no use to anybody."""
-    with worker(broker, received, "--pool=solo"):
-        publish_and_wait(broker, received, tasks=3)
-    roots = {span.name for span in received.query.spans() if span.parent_span_id is None}
-    assert roots == {WORK}
 
 
 def test_inspection_commands_export_nothing(broker: str, received: Received) -> None:

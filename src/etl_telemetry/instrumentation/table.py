@@ -82,9 +82,10 @@ _SEMCONV_VARIABLE = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _STABLE_NAMES = "http,database"
 
 _log = logging.getLogger("etl_telemetry")
-_installed: dict[str, Undo] = {}
-# This process patches other people's modules, so what it did is known per process, not per object.
+# What was done to other people's modules is a fact of the process, so it is kept per process.
 # Without a lock: `setup_telemetry()` holds its own, which survives forks.
+_installed: dict[str, Undo] = {}
+_told: set[str] = set()
 
 
 def instrument(config: Config) -> list[str]:
@@ -107,13 +108,15 @@ def instrument(config: Config) -> list[str]:
         if entry.name not in _installed:
             with guard.absorb(f"instrumenting {entry.name}"):
                 _install(entry, config, taken)
-    if taken:
+    if not taken.keys() <= _told:
+        _told.update(taken)
         _log.info("instrumentation_already_active", extra={"owners": taken})
     return list(_installed)
 
 
 def uninstrument() -> None:
     """Take all instrumentations away again, last one first."""
+    _told.clear()
     while _installed:
         name, undo = _installed.popitem()
         with guard.absorb(f"uninstrumenting {name}"):
