@@ -10,8 +10,10 @@ import logging
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from etl_telemetry.catalogue import DropReason
 
@@ -19,6 +21,7 @@ from etl_telemetry.catalogue import DropReason
 _NOT_THEIRS = (str(Path(__file__).parent), str(Path(logging.__file__).parent))
 _MAX_PLACES = 1_000
 _log = logging.getLogger("etl_telemetry")
+T = TypeVar("T")
 
 
 class _Ledger:
@@ -88,6 +91,21 @@ def _failed(where: str, reason: str, error: Exception) -> None:
             extra={"where": where, "error_type": type(error).__name__},
             exc_info=error,
         )
+
+
+def attempt(read: Callable[[], T], otherwise: T) -> T:
+    """Return ``read()``, or ``otherwise`` where it raises; neither count nor log it.
+
+    For the application's own code (``__str__``, ``__iter__``) inside a formatter. That runs
+    under its handler's lock, and a log call from there takes the locks of other handlers:
+    two that do so to one another are a deadlock.
+
+    >>> attempt(lambda: 1 / 0, None)
+    """
+    try:
+        return read()
+    except Exception:
+        return otherwise
 
 
 def drop(reason: str, *, detail: str, count: int = 1) -> None:

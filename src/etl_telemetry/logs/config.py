@@ -103,17 +103,23 @@ def logging_config(
         "disable_existing_loggers": False,
         "formatters": {
             "text": {"()": "etl_telemetry.logs.TextFormatter"},
-            "json": {
-                "()": "etl_telemetry.logs.JsonFormatter",
-                "environment": environment,
-                "service": service or os.environ.get("OTEL_SERVICE_NAME") or UNKNOWN,
-                "version": version or _version_file(),
-                "allow": tuple(allow),
-            },
+            "json": _json_formatter(environment, service, version, allow),
         },
         "handlers": outputs,
         "root": entries.pop("root"),
         "loggers": entries,
+    }
+
+
+def _json_formatter(
+    environment: str, service: str | None, version: str | None, allow: tuple[str, ...]
+) -> dict[str, Any]:
+    return {
+        "()": "etl_telemetry.logs.JsonFormatter",
+        "environment": environment,
+        "service": service or os.environ.get("OTEL_SERVICE_NAME") or UNKNOWN,
+        "version": version or _version_file(),
+        "allow": tuple(allow),
     }
 
 

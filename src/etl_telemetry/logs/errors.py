@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from etl_telemetry import redaction
-from etl_telemetry.logs.plain import attempt, encodable
+from etl_telemetry import guard, redaction
+from etl_telemetry.logs.plain import encodable
 
 MAX_FRAMES = 60
 """Frames of each traceback in the chain of causes: the innermost ones."""
@@ -36,10 +36,10 @@ def describe(exc_info: object, *, policy: redaction.Policy) -> ErrorInfo | None:
     if not isinstance(error, BaseException):
         return None
     kind = type(error)
-    message = attempt(lambda: str(error), "<exception str() failed>")
+    message = guard.attempt(lambda: str(error), "<exception str() failed>")
     trace = exc_info[2] if isinstance(exc_info, tuple) else error.__traceback__
     # Celery's pool hands over tracebacks that only look like real ones.
-    lines = attempt(
+    lines = guard.attempt(
         lambda: traceback.format_exception(kind, error, trace, limit=-MAX_FRAMES),
         [f"{kind.__qualname__}: {message}\n"],
     )

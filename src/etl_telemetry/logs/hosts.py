@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import lru_cache
 
-from etl_telemetry import redaction
-from etl_telemetry.logs.plain import attempt, is_request
+from etl_telemetry import guard, redaction
+from etl_telemetry.logs.plain import is_request
 
 Fields = MutableMapping[str, object]
 HIDDEN = "<not recorded>"
@@ -26,8 +26,8 @@ def clean(record: logging.LogRecord, fields: Fields, *, policy: redaction.Policy
     """Take from `fields` what must not leave; return another message where the own one tells it."""
     if "request" in fields and is_request(request := fields["request"]):
         del fields["request"]
-        fields.setdefault("http.request.method", attempt(lambda: str(request.method), None))  # type: ignore[attr-defined]
-        fields.setdefault("url.path", attempt(lambda: str(request.path), None))  # type: ignore[attr-defined]
+        fields.setdefault("http.request.method", guard.attempt(lambda: str(request.method), None))  # type: ignore[attr-defined]
+        fields.setdefault("url.path", guard.attempt(lambda: str(request.path), None))  # type: ignore[attr-defined]
     found = _rule(record.name)
     return None if found is None else found[0](record, fields, found[1], policy)
 
@@ -63,12 +63,12 @@ def _celery(
     if not isinstance(template, str) or not args:
         return None
     if isinstance(args, Mapping):
-        return attempt(lambda: template % _safe_task(args), template)
+        return guard.attempt(lambda: template % _safe_task(args), template)
     if below.startswith("concurrency") and template.startswith("TaskPool: Apply"):
         return f"TaskPool: Apply {args[0]}"
     if below.startswith("worker") and "body" in template:
         kept = tuple(arg if isinstance(arg, BaseException) else HIDDEN for arg in args)
-        return attempt(lambda: template % kept, template)
+        return guard.attempt(lambda: template % kept, template)
     return None
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from etl_telemetry import redaction
+from etl_telemetry import guard, redaction
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 T = TypeVar("T")
@@ -36,14 +36,7 @@ MAX_VALUES = 1_000
 MAX_DEPTH = 6
 """Containers inside one another."""
 _INT64 = 2**63
-
-
-def attempt(read: Callable[[], T], otherwise: T) -> T:
-    """Return `read()`, or `otherwise` where the application's own code raises in it."""
-    try:
-        return read()
-    except Exception:  # noqa: BLE001 - guard.absorb would log, see above
-        return otherwise
+_FAILED: Any = object()
 
 
 def encodable(text: str) -> str:
@@ -103,7 +96,11 @@ class Converter:
     def _number(self, number: float) -> Plain:
         if type(number) is int:
             # Past 4,300 digits even str() raises.
-            return number if -_INT64 <= number < _INT64 else attempt(lambda: str(number), "<int>")
+            return (
+                number
+                if -_INT64 <= number < _INT64
+                else guard.attempt(lambda: str(number), "<int>")
+            )
         return None if self._finite and not math.isfinite(number) else number
 
     def _object(self, value: object) -> Plain:
@@ -115,13 +112,12 @@ class Converter:
             self.cut = True
             return "…"
         self._open.add(id(value))
-        try:
-            return self._read(value)
-        except Exception:  # noqa: BLE001 - as in attempt()
+        found = guard.attempt(lambda: self._read(value), _FAILED)
+        self._open.discard(id(value))
+        if found is _FAILED:
             self.changed = True
             return f"<unprintable {type(value).__qualname__}>"
-        finally:
-            self._open.discard(id(value))
+        return found
 
     def _read(self, value: Any) -> Plain:
         for kinds, read in _KINDS:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id, get_current_span
 
-from etl_telemetry import redaction
+from etl_telemetry import guard, redaction
 from etl_telemetry.logs import errors, hosts
 from etl_telemetry.logs.context import current_fields
-from etl_telemetry.logs.plain import Converter, attempt
+from etl_telemetry.logs.plain import Converter
 
 MAX_MESSAGE = 16_384
 """Characters of a message."""
@@ -93,7 +93,7 @@ class ContextFilter(logging.Filter):
 
 def _message(record: logging.LogRecord) -> str:
     """Format the message; a mistake in it must not lose the record."""
-    text = attempt(record.getMessage, None)
+    text = guard.attempt(record.getMessage, None)
     if text is not None:
         return text
     converter = Converter()
