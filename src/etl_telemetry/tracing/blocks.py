@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -118,6 +118,45 @@ class Step:
         if self._place is not None:
             self._context = context_api.get_current()
             self._place.leave()
+
+
+class Slices:
+    """Await something in the context of a generator's body, which is current while it runs only.
+
+    Not while it waits: an async generator that the garbage collector finalizes without
+    an event loop is left there for good, in whatever context the collector ran.
+    """
+
+    __slots__ = ("_inner", "_step")
+
+    def __init__(self, awaitable: Awaitable[Any], step: Step) -> None:
+        # What `asend` and `athrow` return has these methods (PEP 525).
+        self._inner = awaitable.__await__()
+        self._step = step
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Go on with what was waited for."""
+        with self._step:
+            return self._inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an error: a cancellation, for one."""
+        with self._step:
+            return self._inner.throw(*error)
+
+    def close(self) -> None:
+        """Wait no more."""
+        with self._step:
+            self._inner.close()
 
 
 class Thrown:

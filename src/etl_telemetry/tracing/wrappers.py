@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
-from etl_telemetry.tracing.blocks import Block, Plan, Steps, Thrown
+from etl_telemetry.tracing.blocks import Block, Plan, Slices, Steps, Thrown
 
 
 def wrapper_for(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
@@ -84,8 +84,7 @@ def _async_generator(
         with Steps(plan.start(args, kwargs)) as run:
             while True:
                 try:
-                    with run.step:
-                        item = await resume(given)
+                    item = await Slices(resume(given), run.step)
                 except StopAsyncIteration:
                     return
                 with thrown:
