@@ -156,7 +156,7 @@ def _install(config: Config) -> Lifecycle:
 
 
 def _instrument(config: Config) -> None:
-    from etl_telemetry.instrumentation.table import instrument  # noqa: PLC0415 - as above
+    from etl_telemetry.instrumentation.table import instrument
 
     instrument(config)
 

@@ -30,7 +30,7 @@ ROUNDS, CALLS = 15, 4_000
 class _Accepting(OTLPSpanExporter):
     """Take every batch at once: the cost of the network is not what is measured."""
 
-    def export(self, spans: object) -> SpanExportResult:  # noqa: ARG002 - the SDK's signature
+    def export(self, spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
 
@@ -64,10 +64,12 @@ def main() -> None:
     unset = traced(plain)
     without_setup = compare(unset, plain)
 
-    lifecycle = Lifecycle(resolve({"metrics_exporter": "otlp", "metric_interval": 3600.0}, {}, None))
-    lifecycle._current.get().spans._export = lambda batch: True  # noqa: SLF001 - no network
-    our_tracer = lifecycle._traces.get_tracer("bench")  # noqa: SLF001 - not installed globally
-    our_counter = lifecycle._metrics.get_meter("bench").create_counter("things")  # noqa: SLF001
+    lifecycle = Lifecycle(
+        resolve({"metrics_exporter": "otlp", "metric_interval": 3600.0}, {}, None)
+    )
+    lifecycle._current.get().spans._export = lambda batch: True
+    our_tracer = lifecycle._traces.get_tracer("bench")
+    our_counter = lifecycle._metrics.get_meter("bench").create_counter("things")
 
     stock_traces = TracerProvider(shutdown_on_exit=False)
     stock_traces.add_span_processor(BatchSpanProcessor(_Accepting()))

@@ -113,7 +113,7 @@ def test_close_gives_up_at_the_deadline_and_counts_what_is_left() -> None:
 
 
 def test_adding_from_a_destructor_during_an_add_does_not_deadlock() -> None:
-    """A span that a garbage collection ends in the middle of another one's end goes out too (trap 4)."""
+    """A span that the garbage collector ends while another one ends goes out too (trap 4)."""
     got: list[int] = []
     batcher = _batcher(lambda batch: got.extend(batch) is None, batch_size=2)
 

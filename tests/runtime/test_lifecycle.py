@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import dedent
 
 import pytest
 
@@ -18,13 +19,11 @@ COUNTER = """
 
 
 def _script(body: str) -> str:
-    from textwrap import dedent
-
     return dedent(COUNTER) + dedent(body)
 
 
 def test_forked_children_of_a_collecting_parent_neither_hang_nor_repeat_its_sums() -> None:
-    """200 forks while the parent collects all the time: every child ends, each sum is its own (traps 1, 9)."""
+    """200 forks from a busy parent: every child ends, each sum is its own (traps 1, 9)."""
     script = _script("""
         import os, threading
         from etl_telemetry import setup_telemetry
@@ -64,7 +63,8 @@ def test_the_stock_distribution_repeats_the_parents_sums_in_a_child() -> None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.sdk.resources import Resource, ServiceInstanceIdResourceDetector
         resource = Resource.create({}).merge(ServiceInstanceIdResourceDetector().detect())
-        provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+        provider = MeterProvider([reader], resource=resource)
         metrics.set_meter_provider(provider)
         counter.add(5)
         pid = os.fork()
@@ -157,34 +157,11 @@ def test_children_of_multiprocessing_deliver_at_their_end(method: str) -> None:
                 assert child.exitcode == 0
     """
     with receiving() as (receiver, query):
-        result = _run_file(script, receiver.address)
+        result = run(script, receiver.address, as_file=True)
         assert (result.returncode, result.stderr) == (0, "")
         names = sorted(span.name for span in query.spans())
         assert query.sum_latest("things") == {(): 3}
     assert names == ["child 0", "child 1", "child 2"]
-
-
-def _run_file(script: str, address: str):  # type: ignore[no-untyped-def]
-    """Run a script from a file: spawned children must import it."""
-    import subprocess
-    import sys
-    import tempfile
-    from pathlib import Path
-    from textwrap import dedent
-
-    from support.process import environment
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "main_script.py"
-        path.write_text(dedent(script))
-        return subprocess.run(
-            [sys.executable, str(path)],
-            env=environment(address),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
 
 
 def test_everything_is_delivered_at_an_ordinary_exit() -> None:
@@ -303,7 +280,9 @@ def test_set_up_twice_and_from_many_threads_happens_once() -> None:
         import logging, threading
         from etl_telemetry import setup_telemetry, span
         handles = []
-        threads = [threading.Thread(target=lambda: handles.append(setup_telemetry())) for _ in range(8)]
+        def set_up():
+            handles.append(setup_telemetry())
+        threads = [threading.Thread(target=set_up) for _ in range(8)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert len(set(map(id, handles))) == 1

@@ -37,14 +37,22 @@ def environment(address: str | None, **more: str) -> dict[str, str]:
 
 
 def run(
-    script: str, address: str | None = None, *, timeout: float = 90, **env: str
+    script: str,
+    address: str | None = None,
+    *,
+    timeout: float = 90,
+    as_file: bool = False,
+    **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `script` to its end; a hang is an error."""
-    return subprocess.run(
-        [sys.executable, *WARNINGS, "-c", dedent(script)],
-        env=environment(address, **env),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    """Run `script` to its end; a hang is an error. Spawned children need it `as_file`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "script.py"
+        path.write_text(dedent(script))
+        return subprocess.run(
+            [sys.executable, *WARNINGS, *([path] if as_file else ["-c", dedent(script)])],
+            env=environment(address, **env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )

@@ -53,7 +53,8 @@ class Current:
         """Forks between the process that was set up and this one."""
         self.closed = False
         """True after shutdown: nothing is built any more."""
-        self._reset_lock()
+        self._lock = threading.RLock()
+        self._building = False
 
     def get(self) -> Signals | None:
         """Return the signals; build them first where this process has none.
@@ -61,26 +62,25 @@ class Current:
         None while they are being built by this very thread (exporters log), and
         after shutdown.
         """
-        if self.signals is not None or self.closed:
-            return self.signals
+        if self.closed:
+            return None
         with self._lock:
-            if self.signals is None and not self._building and not self.closed:
-                self._building = True
-                try:
-                    with guard.absorb("building the SDK objects of this process"):
-                        self.signals = self._build(self.forks)
-                    # A build that failed once fails always: do not try on every span.
-                    self.closed = self.signals is None
-                finally:
-                    self._building = False
-            return self.signals
+            return self.signals or self._make()
+
+    def _make(self) -> Signals | None:
+        if self._building:
+            return None
+        self._building = True
+        with guard.absorb("building the SDK objects of this process"):
+            self.signals = self._build(self.forks)
+        self._building = False
+        # A build that failed once fails always: do not try on every span.
+        self.closed = self.signals is None
+        return self.signals
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's objects and locks; build nothing here."""
         self.signals = None
         self.forks += 1
-        self._reset_lock()
-
-    def _reset_lock(self) -> None:
         self._lock = threading.RLock()
         self._building = False

@@ -6,9 +6,7 @@ certificates, compression, temporality) from the environment themselves.
 
 from __future__ import annotations
 
-import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExporter
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter
@@ -103,6 +101,5 @@ def _session(endpoint: str) -> requests.Session:
 
     session = requests.Session()
     session.trust_env = False
-    if not urllib.request.proxy_bypass_environment(urlsplit(endpoint).hostname or ""):
-        session.proxies.update(urllib.request.getproxies_environment())
+    session.proxies.update(requests.utils.get_environ_proxies(endpoint))
     return session

@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
@@ -121,9 +123,7 @@ class Lifecycle:
             BUILD_DATE: self.config.build_date,
         }
         meter = self._metrics.get_meter(SCOPE)
-        meter.create_observable_counter(
-            DROPS.name, [_observe_drops], DROPS.unit, DROPS.description
-        )
+        meter.create_observable_counter(DROPS.name, [_observe_drops], DROPS.unit, DROPS.description)
         meter.create_observable_gauge(
             PLATFORM_INFO.name,
             [lambda _: [Observation(1, labels)]],
@@ -177,11 +177,17 @@ def _finalize_child(lifecycle: Lifecycle) -> None:
 def _hook_uwsgi(after_fork: Callable[[], None], shutdown: Callable[[], bool]) -> None:
     """Under uWSGI, which by default runs no fork hooks (opentelemetry-python#2266)."""
     with suppress(ImportError):
-        import uwsgi  # type: ignore[import-not-found]
-        import uwsgidecorators  # type: ignore[import-not-found]
+        uwsgi: Any = import_module("uwsgi")  # Exists inside uWSGI only.
+        decorators: Any = import_module("uwsgidecorators")
+        before = getattr(uwsgi, "atexit", None)
 
-        uwsgidecorators.postfork(after_fork)
-        uwsgi.atexit = shutdown
+        def at_exit() -> None:
+            shutdown()
+            if before is not None:
+                before()
+
+        decorators.postfork(after_fork)
+        uwsgi.atexit = at_exit
 
 
 def _observe_drops(_: CallbackOptions) -> Iterable[Observation]:

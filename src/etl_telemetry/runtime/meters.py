@@ -198,7 +198,7 @@ class _Meter(metrics.Meter):
 
 class _Counter(metrics.Counter):
     def __init__(self, recording: _Recording) -> None:
-        self.add = recording  # type: ignore[method-assign]
+        self.add = recording  # type: ignore[assignment,method-assign]
 
     def add(self, amount: Any, attributes: Any = None, context: Any = None) -> None:
         """Add `amount` >= 0."""
@@ -206,7 +206,7 @@ class _Counter(metrics.Counter):
 
 class _UpDownCounter(metrics.UpDownCounter):
     def __init__(self, recording: _Recording) -> None:
-        self.add = recording  # type: ignore[method-assign]
+        self.add = recording  # type: ignore[assignment,method-assign]
 
     def add(self, amount: Any, attributes: Any = None, context: Any = None) -> None:
         """Add `amount`."""
@@ -214,7 +214,7 @@ class _UpDownCounter(metrics.UpDownCounter):
 
 class _Gauge(metrics._Gauge):  # noqa: SLF001 - the API exports its gauge by this name
     def __init__(self, recording: _Recording) -> None:
-        self.set = recording  # type: ignore[method-assign]
+        self.set = recording  # type: ignore[assignment,method-assign]
 
     def set(self, amount: Any, attributes: Any = None, context: Any = None) -> None:
         """Set to `amount`."""
@@ -222,7 +222,7 @@ class _Gauge(metrics._Gauge):  # noqa: SLF001 - the API exports its gauge by thi
 
 class _Histogram(metrics.Histogram):
     def __init__(self, recording: _Recording) -> None:
-        self.record = recording  # type: ignore[method-assign]
+        self.record = recording  # type: ignore[assignment,method-assign]
 
     def record(self, amount: Any, attributes: Any = None, context: Any = None) -> None:
         """Record `amount`."""
@@ -239,9 +239,8 @@ def _guarded(callback: Any, name: str) -> Callable[[CallbackOptions], Iterable[O
         callback = callback.send
 
     def observe(options: CallbackOptions) -> Iterable[Observation]:
-        observations: list[Observation] = []
         with guard.absorb(f"observing {name}"):
-            observations = list(callback(options))
-        return observations
+            return list(callback(options))
+        return []
 
     return observe

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Sequence
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -72,7 +73,11 @@ def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable])
         return metric
     points: list[NumberDataPoint | HistogramDataPoint] = []
     for point in data.data_points:
-        key = (scope, metric.name, frozenset((k, str(v)) for k, v in point.attributes.items()))
+        key = (
+            scope,
+            metric.name,
+            frozenset((k, str(v)) for k, v in (point.attributes or {}).items()),
+        )
         if key not in seen:
             new.add(key)
             points.append(_zero(point))  # type: ignore[arg-type]
@@ -84,7 +89,7 @@ def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable])
 
 def _zero(point: NumberDataPoint | HistogramDataPoint) -> NumberDataPoint | HistogramDataPoint:
     at = min(point.start_time_unix_nano, point.time_unix_nano - 1)
-    empty: Sequence[object] = []
+    empty: Sequence[Exemplar] = []
     if isinstance(point, NumberDataPoint):
         return dataclasses.replace(
             point, value=type(point.value)(0), time_unix_nano=at, exemplars=empty
