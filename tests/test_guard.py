@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from inspect import currentframe
 
 import pytest
+
 from etl_telemetry import guard, values
 from etl_telemetry.catalogue import DropReason
 

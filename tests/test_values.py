@@ -9,8 +9,9 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from etl_telemetry import guard, values
 from hypothesis import given
+
+from etl_telemetry import guard, values
 from support.hostile import anything
 
 

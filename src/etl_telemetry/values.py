@@ -23,9 +23,9 @@ _MAX_FLOAT = sys.float_info.max
 
 
 def text(value: object, *, limit: int = DEFAULT_LIMIT) -> str:
-    """Return ``value`` as text of at most ``limit`` characters; count what was cut or unprintable.
+    r"""Return ``value`` as text of at most ``limit`` characters; count what was cut or unprintable.
 
-    >>> text(b"caf\\xc3\\xa9")
+    >>> text(b"caf\xc3\xa9")
     'café'
     >>> text("x" * 5, limit=3)
     'xx…'
