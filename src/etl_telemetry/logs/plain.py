@@ -112,7 +112,7 @@ class Converter:
             self.cut = True
             return "…"
         self._open.add(id(value))
-        found = guard.attempt(lambda: self._read(value), _FAILED)
+        found: Plain = guard.attempt(lambda: self._read(value), _FAILED)
         self._open.discard(id(value))
         if found is _FAILED:
             self.changed = True
