@@ -104,8 +104,17 @@ def _seeded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def seeded(tmp_path: Path, _seeded_once: Path) -> Platform:
     """Give a platform with the demo user, all pipelines, and no runs."""
-    data = tmp_path / "data"
-    shutil.copytree(_seeded_once, data, ignore=shutil.ignore_patterns("landing", "logs"))
+    return _copy(_seeded_once, tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def seeded_for_module(tmp_path_factory: pytest.TempPathFactory, _seeded_once: Path) -> Platform:
+    """Give a seeded platform that the tests of a module share."""
+    return _copy(_seeded_once, tmp_path_factory.mktemp("module") / "data")
+
+
+def _copy(template: Path, data: Path) -> Platform:
+    shutil.copytree(template, data, ignore=shutil.ignore_patterns("landing", "logs"))
     # Read by all, written by the incident `schema` only, which replaces its file.
-    shutil.copytree(_seeded_once / "landing", data / "landing", copy_function=os.link)
+    shutil.copytree(template / "landing", data / "landing", copy_function=os.link)
     return Platform(data)

