@@ -6,10 +6,15 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Appended, not inserted: tests/django and tests/celery must never win over the real packages.
 sys.path.append(str(Path(__file__).parent))
+
+# Hypothesis' deadline of 200 ms an example is an assertion about speed.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 _OURS = ("OTEL_", "ETL_TELEMETRY_")
 _NAMED = ("ENABLE_TRACING", "ENVIRONMENT", "BUILD_DATE", "DEBUG_CONNECTORS", "DJANGO_LOG_LEVEL")
