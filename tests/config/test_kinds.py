@@ -32,6 +32,7 @@ from etl_telemetry.config.kinds import (
     whole,
 )
 from etl_telemetry.config.standard import CHECKED
+from support.patience import PATIENT
 
 ALL = [
     *{id(v.kind): v.kind for row in FIELDS for v in (*row.standard, *row.own)}.values(),
@@ -124,6 +125,7 @@ def test_kind_refuses_what_is_not_allowed(kind: Kind, raw: object) -> None:
         kind.parse(raw)
 
 
+@PATIENT
 @given(kind=st.sampled_from(ALL), raw=ANY)
 def test_kind_returns_or_refuses_whatever_it_gets(kind: Kind, raw: object) -> None:
     """No value of any type brings another error than `WrongValue`."""
@@ -131,6 +133,7 @@ def test_kind_returns_or_refuses_whatever_it_gets(kind: Kind, raw: object) -> No
         kind.parse(raw)
 
 
+@PATIENT
 @given(row=st.sampled_from(FIELDS), raw=SCALARS | st.lists(st.text(min_size=1)))
 def test_what_a_kind_returned_it_takes_again(row: Any, raw: object) -> None:
     """A value that came out of the configuration can be given as an option."""
@@ -141,6 +144,7 @@ def test_what_a_kind_returned_it_takes_again(row: Any, raw: object) -> None:
     assert row.kind.parse(value) == value
 
 
+@PATIENT
 @given(
     st.dictionaries(
         st.text("abc.-_09", min_size=1), st.text().filter(str.isprintable).map(str.strip)
@@ -152,6 +156,7 @@ def test_pairs_survive_percent_encoding(pairs: dict[str, str]) -> None:
     assert several.ATTRIBUTES.parse(text) == pairs
 
 
+@PATIENT
 @given(st.floats(min_value=1e-3, max_value=1e9))
 def test_milliseconds_are_seconds_by_a_thousand(milliseconds: float) -> None:
     """The standard variables count milliseconds, ours seconds."""

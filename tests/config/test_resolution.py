@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from etl_telemetry.config import FIELDS, Config, Field, resolve
 from etl_telemetry.errors import ConfigurationError
+from support.patience import PATIENT
 
 # Three values of each field, as text; written again for variables that count otherwise.
 SAMPLES: dict[str, tuple[str, str, str]] = {
@@ -64,6 +65,7 @@ def samples(row: Field) -> tuple[str, str, str]:
     return SAMPLES.get(row.name, ("1", "2", "3"))
 
 
+@PATIENT
 @given(row=st.sampled_from(FIELDS), data=st.data())
 def test_first_source_that_gives_a_value_wins(row: Field, data: st.DataObject) -> None:
     """Options, then OTEL_*, then ours, then the Django setting, then the default."""
@@ -92,6 +94,7 @@ def test_first_source_that_gives_a_value_wins(row: Field, data: st.DataObject) -
 NAMES = [name for row in FIELDS for name in row.env]
 
 
+@PATIENT
 @given(
     options=st.dictionaries(st.sampled_from([row.name for row in FIELDS]) | st.text(), st.text()),
     environ=st.dictionaries(
@@ -109,6 +112,7 @@ def test_whatever_is_given_there_is_a_configuration_or_one_error(
         assert repr(resolve(options, environ, settings)).startswith("Config(")
 
 
+@PATIENT
 @given(st.dictionaries(st.sampled_from([n for n in NAMES if n.startswith("OTEL_")]), st.text()))
 def test_standard_variables_never_stop_a_process(environ: dict[str, str]) -> None:
     """The specification: a wrong value is warned about and ignored."""

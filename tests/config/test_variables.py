@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from etl_telemetry.config import Config, resolve
 from etl_telemetry.config.standard import CHECKED
 from etl_telemetry.errors import ConfigurationError
+from support.patience import PATIENT
 
 # What the specification names, by a value that is not the default.
 STANDARD = {
@@ -112,6 +113,7 @@ def test_headers_of_the_standard_variable_are_left_to_the_exporters() -> None:
 SECRET = st.from_regex(r"s3cr3t[a-z0-9]{8}", fullmatch=True)
 
 
+@PATIENT
 @given(secret=SECRET, broken=st.sampled_from(["{}", "k={},{}", "k=%FF{}", "a b={}", "k=a%0A{}"]))
 def test_secrets_are_never_shown(secret: str, broken: str) -> None:
     """Not in an error, not in a warning, not in `repr`."""
