@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExporter
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
+from etl_telemetry import guard
+from etl_telemetry.catalogue import DropReason
 from etl_telemetry.config import Config
 
 if TYPE_CHECKING:
     import requests
+
+_OK = 200
 
 
 def span_exporter(config: Config) -> SpanExporter | None:
@@ -90,6 +95,21 @@ def _grpc(config: Config, own_endpoint: str | None) -> dict[str, Any]:
     return {"endpoint": endpoint, "headers": dict(config.headers) or None}
 
 
+def _count_rejected(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Count what the receiver took apart from the rest: the exporters never look (OTLP/HTTP)."""
+    if response.status_code != _OK or not response.content:
+        return
+    with guard.absorb("reading a partial success"):
+        # The three signals' responses differ in the name of this field only.
+        answer = ExportTraceServiceResponse.FromString(response.content).partial_success
+        if answer.rejected_spans:
+            guard.drop(
+                DropReason.NOT_DELIVERED,
+                detail="the receiver rejected a part of what it was sent",
+                count=answer.rejected_spans,
+            )
+
+
 def _session(endpoint: str) -> requests.Session:
     """Return a session that never looks into the environment while it sends.
 
@@ -102,4 +122,5 @@ def _session(endpoint: str) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.proxies.update(requests.utils.get_environ_proxies(endpoint))
+    session.hooks["response"].append(_count_rejected)
     return session

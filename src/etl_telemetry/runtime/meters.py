@@ -6,7 +6,7 @@ the SDK instrument of its process again after a rebuild, and begins at zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,12 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 
 from etl_telemetry import guard
+from etl_telemetry.catalogue import SCOPE, DropReason
 from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.current import Current
+
+_CARDINALITY_LIMIT = 2_000
+_OVERFLOW = {"otel.metric.overflow": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,9 @@ class DelegatingMeterProvider(metrics.MeterProvider):
 
     def recording(self, definition: _Definition, method: str) -> _Recording:
         """Return the hot path of one synchronous instrument."""
-        return _Recording(self._current, self._postponed, definition, method)
+        # Our own labels are bounded one by one, where they are written (`metrics.labels`).
+        kind = _Recording if definition.scope[0] == SCOPE else _BoundedRecording
+        return kind(self._current, self._postponed, definition, method)
 
     def observe(self, definition: _Definition) -> None:
         """Remember an observable instrument for this process and every one to come."""
@@ -113,6 +119,54 @@ class _Recording:
         # The method before the mark: a thread that sees the mark must find the method.
         self._method = method
         self._bound_to = signals
+
+
+class _BoundedRecording(_Recording):
+    """An instrument of another library: at most 2,000 sets of attributes, then one for the rest.
+
+    The Python SDK has no cardinality limit (trap 15), so a label such as the Host
+    header of a request would fill memory and backend. Limit and overflow attribute
+    are those of the OpenTelemetry specification; delete this when the SDK has them.
+    """
+
+    __slots__ = ("_sets",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._sets: set[Hashable] = set()
+
+    def __call__(
+        self, value: float, attributes: Any = None, context: Context | None = None
+    ) -> None:
+        if attributes:
+            if self._current.signals is not self._bound_to:
+                self._bind()
+            key = _key(attributes)
+            if key not in self._sets and not self._admit(key):
+                attributes = _OVERFLOW
+        super().__call__(value, attributes, context)
+
+    def _admit(self, key: Hashable) -> bool:
+        if len(self._sets) < _CARDINALITY_LIMIT:
+            self._sets.add(key)
+            return True
+        name = self._definition.arguments["name"]
+        guard.drop(
+            DropReason.LABEL_OVERFLOW,
+            detail=f"{name} has more than {_CARDINALITY_LIMIT} sets of attributes",
+        )
+        return False
+
+    def _bind(self) -> None:
+        self._sets.clear()  # A new process, or a new SDK object: all its series are new.
+        super()._bind()
+
+
+def _key(attributes: Any) -> Hashable:
+    try:
+        return frozenset(attributes.items())
+    except TypeError:  # A list among the values.
+        return frozenset((key, str(value)) for key, value in attributes.items())
 
 
 class _Meter(metrics.Meter):
