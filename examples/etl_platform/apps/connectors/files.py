@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,10 @@ from django.conf import settings
 
 from apps.connectors.errors import SourceError
 from apps.connectors.models import Connector
-from etl_telemetry import connector_operation
+from etl_telemetry import connector_operation, log_context
 from nyc import landing, schema
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -24,7 +27,8 @@ def read_csv(connector: Connector, needed: Sequence[str]) -> Iterator[tuple[Any,
     the connector's options: `{"columns": {"tail_number": "tailnum"}}`.
     """
     path = landing.prepare(settings.DATA_DIR) / connector.options["path"]
-    with connector_operation("file", "read"):
+    with log_context(connector=connector.name), connector_operation("file", "read"):
+        logger.debug("source_opened", extra={"path": connector.options["path"]})
         try:
             stream = path.open(encoding="utf-8", newline="")
         except FileNotFoundError as error:

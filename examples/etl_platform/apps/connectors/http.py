@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import requests
@@ -10,6 +11,8 @@ from django.conf import settings
 from apps.connectors.errors import RateLimited, SourceError, SourceUnavailable
 from apps.connectors.models import Connector
 from etl_telemetry import connector_operation
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = (3.05, 30)
 """Seconds to connect and to read."""
@@ -39,6 +42,7 @@ def get_page(http: requests.Session, connector: Connector, page: int) -> dict[st
             raise SourceUnavailable(f"{url}: {type(error).__name__}") from error
         if response.status_code == requests.codes.too_many_requests:
             seconds = float(response.headers.get("Retry-After", 1))
+            logger.warning("source_is_busy", extra={"page": page, "retry_after": seconds})
             raise RateLimited(f"{url} asks to come back in {seconds:g} s", seconds)
         if response.status_code >= requests.codes.server_error:
             raise SourceUnavailable(f"{url} answered {response.status_code}")

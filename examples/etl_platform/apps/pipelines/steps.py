@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from apps.pipelines import deliveries
 from etl_telemetry import step
 from nyc.tally import Tally
+
+logger = logging.getLogger(__name__)
 
 
 class UnbalancedStep(RuntimeError):
@@ -30,4 +33,5 @@ def counted_step(step_type: str) -> Iterator[Tally]:
                 f"{tally.skipped} skipped."
             )
         current.add_rows(**tally.counts())
+        logger.info("step_finished", extra={"step": step_type, **tally.as_json()})
     deliveries.keep_rows(step_type, tally)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from apps.connectors import sql
 from apps.connectors.models import Connector
+from etl_telemetry import traced
 from nyc.airports import Traffic
 from nyc.delays import Scheduled, WeatherKey
 
@@ -29,6 +30,7 @@ RAIN = """
 """
 
 
+@traced
 def traffic(connector: Connector, carrier: str) -> list[Traffic]:
     """Return how many flights a carrier scheduled on each route, flown or not."""
     return [Traffic(*row) for row in sql.select(connector, TRAFFIC, (carrier, carrier))]
@@ -40,6 +42,7 @@ def scheduled(connector: Connector, carrier: str) -> Iterator[Scheduled]:
         yield Scheduled(origin, str(day), *rest)
 
 
+@traced
 def rain(connector: Connector, month: int) -> dict[WeatherKey, float]:
     """Return the precipitation of a month by airport, day and hour, in inches."""
     _, last = monthrange(2013, month)

@@ -16,6 +16,7 @@ from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask, open_run
 from apps.warehouse import queries
 from apps.warehouse.models import Route
+from etl_telemetry import span
 from nyc import airports
 
 
@@ -53,10 +54,12 @@ def transform_airports(*, run_id: str, pipeline_name: str) -> None:
     """Match the destinations of the carrier's flights with the airports."""
     run = open_run(run_id)
     folder = staging.folder(run_id)
+    pages = sorted(folder.glob("page-*.json"))
     known = {}
-    for path in sorted(folder.glob("page-*.json")):
-        page = json.loads(path.read_text(encoding="utf-8"))
-        known.update((airport["faa"], airport) for airport in page["results"])
+    with span("read staged pages", pages=len(pages)):
+        for path in pages:
+            page = json.loads(path.read_text(encoding="utf-8"))
+            known.update((airport["faa"], airport) for airport in page["results"])
     with counted_step("transform") as tally:
         traffic = queries.traffic(warehouse_of(run), run.pipeline.options["carrier"])
         routes, counts = airports.enrich(traffic, known)
