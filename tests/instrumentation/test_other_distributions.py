@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from support.celery_worker import Received, received
 
 __all__ = ["received"]
@@ -61,8 +62,8 @@ def run(script: str, received: Received, *command: str) -> Counter[str]:
         ((str(Path(sys.executable).with_name("opentelemetry-instrument")),), ""),
         (
             (),
-            "from opentelemetry.instrumentation.requests import RequestsInstrumentor\n"
-            "RequestsInstrumentor().instrument()",
+            "from opentelemetry.instrumentation.requests import RequestsInstrumentor as R; "
+            "R().instrument()",
         ),
     ],
     ids=["opentelemetry-instrument", "the application's own call"],
@@ -79,9 +80,7 @@ def test_a_library_that_was_instrumented_first_makes_one_span(
 
 def test_a_provider_that_was_set_first_stays_and_gets_the_spans(received: Received) -> None:
     """Our instrumentation writes through the provider that is there: one span, theirs."""
-    script = WORK.format(
-        before=OWN_PROVIDER, after="provider.shutdown()", url=received.endpoint
-    )
+    script = WORK.format(before=OWN_PROVIDER, after="provider.shutdown()", url=received.endpoint)
     printed = run(script, received)
     assert [(span.service, span.name) for span in received.query.spans()] == [("theirs", "GET")]
     assert printed["telemetry_set_up_elsewhere"] == 1
