@@ -29,6 +29,10 @@ with requests.Session() as session:
 telemetry.shutdown(10)
 {after}
 """
+OWN_CALL = """
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+RequestsInstrumentor().instrument()
+"""
 OWN_PROVIDER = """
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -62,8 +66,7 @@ def run(script: str, received: Received, *command: str) -> Counter[str]:
         ((str(Path(sys.executable).with_name("opentelemetry-instrument")),), ""),
         (
             (),
-            "from opentelemetry.instrumentation.requests import RequestsInstrumentor as R; "
-            "R().instrument()",
+            OWN_CALL,
         ),
     ],
     ids=["opentelemetry-instrument", "the application's own call"],
