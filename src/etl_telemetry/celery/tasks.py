@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from time import perf_counter
 from typing import Any
 
 from billiard import current_process
-from celery import states
-from celery.exceptions import Reject, Retry
 
-from etl_telemetry import catalogue, metrics, redaction, tracing, values
+from etl_telemetry import catalogue, metrics, tracing, values
 from etl_telemetry.catalogue import TaskStatus
+from etl_telemetry.celery.outcomes import message, outcome, reason
 from etl_telemetry.logs import log_context
 from etl_telemetry.pipelines import Run
 
 _log = logging.getLogger("etl_telemetry.celery")
 
-_STATUS = {
-    states.SUCCESS: TaskStatus.SUCCESS,
-    # `Ignore`, and `Task.replace()`: the task did its part and wants no result kept.
-    states.IGNORED: TaskStatus.SUCCESS,
-    states.RETRY: TaskStatus.RETRIED,
-}
 _EVENT = {
     TaskStatus.SUCCESS: ("task_completed", logging.INFO),
     TaskStatus.FAILED: ("task_failed", logging.ERROR),
@@ -151,7 +144,7 @@ class Delivery:
             fields[catalogue.ERROR_TYPE] = tracing.type_name(type(error))
             fields[catalogue.EXCEPTION_MESSAGE] = message(error)
         elif isinstance(result, _SIZED):
-            fields[catalogue.TASK_RESULT_SIZE] = size(result)
+            fields[catalogue.TASK_RESULT_SIZE] = len(result)
         event, level = _EVENT[status]
         _log.log(level, event, extra=fields)
 
@@ -160,47 +153,8 @@ def _in_pool_child() -> bool:
     return bool(current_process().name != "MainProcess")
 
 
-def outcome(
-    state: str | None, result: object, raised: BaseException | None
-) -> tuple[TaskStatus, BaseException | None]:
-    """Return the status of a delivery and its error.
-
-    ``raised`` is the exception that is on its way out of Celery's own code: the
-    result backend failed after a good body, or the process was told to exit.
-
-    >>> outcome("SUCCESS", 3, None)
-    (<TaskStatus.SUCCESS: 'success'>, None)
-    """
-    if raised is None and state in _STATUS:
-        status = _STATUS[state]
-        return status, result if isinstance(result, Retry) else None
-    error = raised if raised is not None else result
-    if isinstance(error, Reject) and getattr(error, "requeue", False):
-        return TaskStatus.RETRIED, error  # The broker delivers it again.
-    return TaskStatus.FAILED, error if isinstance(error, BaseException) else None
-
-
 def revoked(subject: Subject) -> None:
     """Log and count a task that was revoked, has expired, or was terminated."""
     metrics.record_task_execution(subject.type, subject.pipeline, TaskStatus.REVOKED)
     with log_context(**subject.fields()):
         _log.warning("task_revoked", extra={catalogue.TASK_STATUS: TaskStatus.REVOKED.value})
-
-
-def reason(error: BaseException | None) -> str:
-    """Return why a task asked for another delivery, without values of its data."""
-    cause = error.exc if isinstance(error, Retry) else error
-    if isinstance(cause, BaseException) and not isinstance(cause, Reject):
-        return f"{tracing.type_name(type(cause))}: {message(cause)}"
-    return message(error) if error is not None else catalogue.UNKNOWN
-
-
-def message(error: BaseException) -> str:
-    """Return the text of an exception, without values of its data."""
-    told = getattr(error, "reason" if isinstance(error, Reject) else "message", None)
-    return redaction.exception_text(values.text(told if isinstance(told, str) else error))
-
-
-def size(result: Sized) -> int:
-    """Return the number of items, characters or bytes of a result."""
-    return len(result)
