@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tracemalloc
 import zlib
 from email.message import Message
 
@@ -78,7 +79,7 @@ def test_a_gzip_body_may_have_several_members() -> None:
 
 
 def test_a_body_is_bounded_before_and_after_decompression() -> None:
-    """A length, chunks or a bomb past the bound: 413, and a bomb is not unpacked."""
+    """A length, chunks or a bomb past the bound: 413."""
     bomb = gzip.compress(bytes(50_000))
     assert len(bomb) < 100
     assert refusal(b"", Content_Length="101") == (413, TOO_LARGE)
@@ -86,6 +87,21 @@ def test_a_body_is_bounded_before_and_after_decompression() -> None:
     assert refusal(b"65\r\n", Transfer_Encoding="chunked") == (413, TOO_LARGE)
     assert refusal(bomb, Content_Length=str(len(bomb)), Content_Encoding="gzip") == (413, TOO_LARGE)
     assert with_length(gzip.compress(bytes(100)), "gzip").read(at_most=100) == bytes(100)
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    """It is refused before it takes more memory than a body may."""
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join(packer.compress(bytes(10**6)) for _ in range(50)) + packer.flush()
+    bombed = with_length(bomb, "gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(HttpError):
+            bombed.read(at_most=100_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 def test_a_body_needs_a_length() -> None:

@@ -167,6 +167,24 @@ def test_any_attribute_can_be_asked_for(key: str, item: object, other: object) -
         assert query.spans(where={key: None}) == []
 
 
+@pytest.mark.parametrize(
+    ("stored", "others"),
+    [
+        (5, ["5", True, [5]]),
+        (1, [True, "1"]),
+        (True, [1, "true"]),
+        ([1], ["[1]"]),
+        ("", [None, []]),
+    ],
+)
+def test_types_count(store: Store, query: Query, stored: object, others: list[object]) -> None:
+    """What only looks the same is not asked for; 5 and 5.0 are one number."""
+    store.add(flatten.spans(traces(span(attributes={"k": stored}))))
+    assert [len(query.spans(where={"k": other})) for other in others] == [0] * len(others)
+    assert len(query.spans(where={"k": stored})) == 1
+    assert len(query.spans(where={"k": 5.0})) == (stored == 5)
+
+
 def test_an_attribute_of_the_span_hides_that_of_the_resource(store: Store, query: Query) -> None:
     """The nearer one is meant, also when it has another value."""
     store.add(flatten.spans(traces(span(attributes={"zone": "near"}), zone="far")))

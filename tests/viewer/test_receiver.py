@@ -244,13 +244,15 @@ def test_chunks_arrive(receiver: Receiver, query: Query) -> None:
 
 def test_a_client_that_asks_before_it_sends_is_told_to_go_on(receiver: Receiver) -> None:
     """`Expect: 100-continue`, as curl does: the line must not wait for the body."""
+    body = traces(span()).SerializeToString()
     head = (
         b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
-        b"Content-Length: 0\r\nExpect: 100-continue\r\n\r\n"
+        b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body)
     )
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as client:
         client.sendall(head)
         assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
         assert client.recv(15) == b"HTTP/1.1 200 OK"
 
 
