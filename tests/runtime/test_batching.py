@@ -141,3 +141,21 @@ def test_adding_from_a_destructor_during_an_add_does_not_deadlock() -> None:
     assert not thread.is_alive()
     assert batcher.flush().wait(time.monotonic() + 10)
     assert sorted(got) == [-1] * 300 + list(range(300))
+
+
+def test_closing_during_an_export_of_its_own_accord_answers() -> None:
+    """A thread that finds itself closed after an export still answers who waits for the end."""
+    exporting, closed = threading.Event(), threading.Event()
+
+    def export(batch: list[int]) -> bool:
+        exporting.set()
+        return closed.wait(30)
+
+    # The short delay, not the close, begins the export.
+    limits = BatchLimits(queue_size=10, batch_size=5, delay=0.01)
+    batcher: Batcher[int] = Batcher(signal="spans", export=export, limits=limits)
+    batcher.add(1)
+    assert exporting.wait(30)
+    pending = batcher.close()
+    closed.set()
+    assert pending.wait(time.monotonic() + 30)

@@ -105,8 +105,8 @@ class Batcher(Generic[Item]):
 
     def close(self) -> Pending:
         """Take no more, flush, and let the thread end."""
-        self._closed = True
         pending = self.flush()
+        self._closed = True
         self._wake.put(None)
         return pending
 
@@ -141,7 +141,8 @@ class Batcher(Generic[Item]):
                 self._drain()
                 if done is not None:
                     done.set()
-                if self._closed and not self._queue:
+                # Whoever closes asks for a flush before: it is answered, or still in here.
+                if self._closed and not self._queue and self._wake.empty():
                     return
 
     def _next_wake(self) -> threading.Event | None:
