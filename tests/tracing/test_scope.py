@@ -210,7 +210,7 @@ def test_unsampled_span_is_current_too(seen: Telemetry, monkeypatch: pytest.Monk
         ours = it.get_span_context()
         assert trace.get_current_span().get_span_context() == ours
         assert inner(Unprintable()).trace_id == ours.trace_id
-    assert not ours.trace_flags.sampled
+    assert (ours.is_valid, ours.trace_flags.sampled) == (True, False)
     assert (seen.spans(), guard.drops()) == ((), {})
 
 
@@ -244,6 +244,16 @@ def test_failure_to_end_does_not_reach_the_application(
 def test_tracer_is_asked_for_once(seen: Telemetry) -> None:
     """And is found by the proxies of the API once there is a provider."""
     assert tracing_settings.tracer() is tracing_settings.tracer()
+
+
+def test_block_that_is_left_in_a_copy_of_its_context() -> None:
+    """A task that was started inside, and leaves the block: there too it is over."""
+    block = span("x")
+    here = contextvars.copy_context()
+    here.run(block.__enter__)
+    copy = here.run(contextvars.copy_context)
+    copy.run(block.__exit__, None, None, None)
+    assert copy.run(trace.get_current_span) is trace.INVALID_SPAN
 
 
 def test_place_heals_what_others_left_current() -> None:
