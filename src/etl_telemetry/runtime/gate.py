@@ -57,6 +57,7 @@ class Gate(SpanProcessor):
         events, status = span.events, span.status
         if not events and status.description is None and self._harmless.issuperset(attributes):
             return span
+        attributes = _copy(attributes)
         where = Where(policy=self._policy, system=redaction.system(attributes))
         kept = self._attributes(attributes, where)
         kept_events = self._events(events, where)
@@ -82,12 +83,8 @@ class Gate(SpanProcessor):
                     changed[key] = redacted
         if not changed:
             return attributes
-        kept = _copy(attributes)
-        kept.update(changed)
-        for key, value in changed.items():
-            if value is None:
-                del kept[key]
-        return kept
+        merged = {**attributes, **changed}
+        return {key: value for key, value in merged.items() if value is not None}
 
     def _rule(self, key: str) -> Rule | None:
         found = self._rules.get(key)
@@ -165,7 +162,7 @@ class _Copy(ReadableSpan):
 
 
 def _copy(attributes: Attributes) -> dict[str, object]:
-    """Return attributes as a dictionary; the SDK's own copy takes a fifth of the time."""
+    """Return attributes as a dictionary: each look into the SDK's own mapping runs Python code."""
     copy = getattr(attributes, "copy", None)
     return dict(attributes) if copy is None else dict(copy())
 
