@@ -125,10 +125,10 @@ def build(session: nox.Session) -> None:
     shutil.rmtree(bare, ignore_errors=True)
     session.run("python", "-m", "venv", str(bare))
     python = str(bare / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    pip = (python, "-m", "pip", "install", "--quiet")
+    session.run(*pip, "--dry-run", f"{wheel}[all]", external=True)
+    session.run(*pip, str(wheel), external=True)
     session.run(python, "-I", str(ROOT / "tests" / "packaging" / "smoke.py"), external=True)
-    resolve = ("-m", "pip", "install", "--quiet", "--dry-run", f"{wheel}[all]")
-    session.run(python, *resolve, external=True)
 
 
 @nox.session
