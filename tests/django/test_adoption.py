@@ -140,6 +140,18 @@ def test_commands_of_the_project_export(project: Project) -> None:
     assert record.body == "loaded"
 
 
+def test_wrong_standard_variables_are_one_warning_on_any_console(project: Project) -> None:
+    """The specification: the process goes on with the defaults, and says so."""
+    environment = {"OTEL_TRACES_SAMPLER": "alwayson", "OTEL_SPAN_EVENT_COUNT_LIMIT": "many"}
+    with project.serving(*SERVERS["runserver"], **environment) as address:
+        assert get(f"{address}/admin/login/") == 200
+        wait_for(lambda: requests_seen(project), project.query.counts)
+    printed = (project.folder / "server.log").read_text()
+    assert printed.count("configuration_warning: 2 wrong values are ignored, as if not set:") == 1
+    assert printed.count("OTEL_TRACES_SAMPLER must be one of") == 1
+    assert requests_seen(project) == [("GET admin/login/", "admin/login/", 200)]
+
+
 SETUP = "\nfrom etl_telemetry import setup_telemetry\n\nsetup_telemetry()\n"
 SETTING = '\nETL_TELEMETRY = {"SERVICE_NAME": "named", "ENVIRONMENT": "production"}\n'
 

@@ -29,7 +29,9 @@ def check_configuration(
         return []
     hint = "A process that serves stops at start-up until this is corrected."
     wrong = [checks.Warning(problem, hint=hint, id=WRONG) for problem in telemetry.problems]
-    ignored = [checks.Warning(warning, id=IGNORED) for warning in telemetry.config.warnings]
+    # A process that exports has logged them already.
+    told = () if telemetry.active else telemetry.config.warnings
+    ignored = [checks.Warning(warning, id=IGNORED) for warning in told]
     return [*wrong, *ignored]
 
 
