@@ -36,7 +36,7 @@ def main() -> None:
             sys.exit(f"smoke: {absent} was imported")
     if not delivered:
         sys.exit("smoke: shutdown() did not finish within its deadline")
-    print("smoke:", etl_telemetry.__name__, version("etl-telemetry"), "works on", sys.version)  # noqa: T201
+    print("smoke:", etl_telemetry.__name__, version("etl-telemetry"), "works on", sys.version)
 
 
 if __name__ == "__main__":
