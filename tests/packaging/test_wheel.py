@@ -79,7 +79,8 @@ def test_ranges_are_never_one_beta() -> None:
 def test_dependencies_page_tells_the_same_ranges() -> None:
     """docs/explanation/dependencies.md repeats what pyproject.toml declares, to the letter."""
     page = (REPOSITORY / "docs" / "explanation" / "dependencies.md").read_text()
-    told = {str(Requirement(found)) for found in re.findall(r"`([a-z][a-z0-9-]+[<>]=?[^`]+)`", page)}
+    whole = re.findall(r"`([a-z][a-z0-9-]+[<>]=?[^`]+)`", page)
+    told = {str(Requirement(found)) for found in whole}
     names = re.findall(r"^\| `([a-z0-9-]+)` \| `([^`]+)` \|", page, re.MULTILINE)
     told |= {str(Requirement(name + spec)) for name, spec in names}
     lines = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
