@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -216,3 +218,28 @@ def test_stopping_ends_idle_connections_and_threads(store: Store) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(60)
     assert set(threading.enumerate()) - before == set()
+
+
+def test_a_forked_child_can_leave_the_block() -> None:
+    """It waits for no thread or lock of the parent's, and ends none of its connections."""
+    code = """if True:
+        import os, socket, sys
+        from etl_telemetry.viewer.receiver import Receiver
+        from etl_telemetry.viewer.store import Store
+        with Store() as store, Receiver(store) as receiver:
+            with socket.create_connection(("127.0.0.1", receiver.port), timeout=60) as client:
+                client.sendall(b"GET /api/v1/counts HTTP/1.1\\r\\n\\r\\n")
+                assert client.recv(9) == b"HTTP/1.1 "
+                with store._lock, receiver._server._changed:
+                    child = os.fork()
+                    if child == 0:
+                        sys.exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+                client.sendall(b"GET /api/v1 HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n")
+                answer = b""
+                while data := client.recv(65536):
+                    answer += data
+                print(answer.count(b"HTTP/1.1 200 OK"), store.path.exists())
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    assert subprocess.check_output(command, text=True, timeout=120) == "1 True\n"

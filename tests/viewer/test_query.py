@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from etl_telemetry.viewer import flatten, flatten_metrics
+from etl_telemetry.viewer import flatten, flatten_metrics, rows
 from etl_telemetry.viewer import records as seen
 from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.schema import StoreError
@@ -198,6 +199,29 @@ def test_metrics_are_listed(store: Store, query: Query) -> None:
     metric.gauge.data_points.add(as_int=1, attributes=pairs({"a": 1}))
     store.add(flatten_metrics.metrics(metrics(metric)))
     assert query.metrics() == [seen.Metric("rows", "gauge", "", "{row}", "Rows.", 2)]
+
+
+def test_an_answer_is_of_one_moment(
+    store: Store, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives between two statements of a call is not half in the answer."""
+
+    def arrive() -> None:
+        metric = Metric(name="rows")
+        for name in "ab":
+            metric.gauge.data_points.add(as_int=1, attributes=pairs({"name": name}))
+        store.add(flatten_metrics.metrics(metrics(metric)))
+
+    real = rows.series
+
+    def disturbed(row: sqlite3.Row, points: list[sqlite3.Row]) -> seen.Series:
+        arrive()
+        return real(row, points)
+
+    arrive()
+    monkeypatch.setattr(rows, "series", disturbed)
+    assert [len(found.points) for found in query.series("rows")] == [1, 1]
+    assert [len(found.points) for found in query.series("rows")] == [3, 3]
 
 
 def test_services_are_listed(filled: Store, query: Query) -> None:

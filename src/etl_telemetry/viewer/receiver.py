@@ -94,14 +94,18 @@ class Receiver:
         return self
 
     def stop(self, *, deadline: float = 5.0) -> None:
-        """Stop listening, end all connections, wait at most `deadline` seconds for threads."""
+        """Stop listening, end all connections, wait at most `deadline` seconds for threads.
+
+        In a forked child only its copy of the listening socket is closed: the threads are not
+        there, and the connections are the parent's.
+        """
         if self._server is None or self._thread is None:
             return
-        if self._thread.is_alive():  # Not so in a forked child, where shutdown() would wait.
+        if self._thread.is_alive():
             self._server.shutdown()
+            self._thread.join(deadline)
+            self._server.disconnect_all(deadline)
         self._server.server_close()
-        self._thread.join(deadline)
-        self._server.disconnect_all(deadline)
         self._thread = None
 
     @property

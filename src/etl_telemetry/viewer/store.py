@@ -78,8 +78,9 @@ class Store:
         self._lock = threading.Lock()
         self._sources: dict[Source, int] = {}
         self._series: dict[tuple[int, SeriesKey], int] = {}
+        self._owner = os.getpid()
         self._folder = tempfile.mkdtemp(prefix="etl-telemetry-") if path is None else None
-        self._clean = weakref.finalize(self, _remove, self._folder, os.getpid())
+        self._clean = weakref.finalize(self, _remove, self._folder, self._owner)
         self.path = Path(path if path is not None else f"{self._folder}/telemetry.sqlite3")
         """The file; give it to `Query`."""
         self._db = _open(self.path)
@@ -109,10 +110,15 @@ class Store:
                     self._trim(table)
 
     def close(self) -> None:
-        """Close the file; a temporary one is removed. Closing twice does nothing."""
-        with self._lock:
-            self._db.close()
-        self._clean()
+        """Close the file; a temporary one is removed. Closing twice does nothing.
+
+        Nor does closing in a forked child: the file is the parent's, and one of its threads may
+        have held the lock when it forked.
+        """
+        if os.getpid() == self._owner:
+            with self._lock:
+                self._db.close()
+            self._clean()
 
     def __enter__(self) -> Self:
         return self
