@@ -16,6 +16,10 @@ its counters say what the table says, whatever the previous process had managed 
   second time with the same ids and times, which is the same span to a trace store;
 - killed after `reported_at`: the row is replayed.
 
+The last value of each series is the truth. A receiver that adds what a series had before
+each of its restarts (OTLP's start time) counts the replayed runs once more: the library
+does not let a process continue its sums yet.
+
 A flush that fails leaves `reported_at` empty: the row stays in the counters of this
 process, is not folded twice (`_folded`), and the flush is tried again.
 """
