@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from opentelemetry import trace
+
 from etl_telemetry.logs import records
 
 
@@ -28,12 +30,10 @@ class _Keeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         seen = records.read(record)
+        span = trace.get_current_span().get_span_context()
         self.events.append(
-            Event(
-                seen.message, record.levelname, dict(seen.fields),
-                seen.span.trace_id, seen.span.span_id,
-            )
-        )  # fmt: skip
+            Event(seen.message, record.levelname, dict(seen.fields), span.trace_id, span.span_id)
+        )
 
 
 @contextmanager
