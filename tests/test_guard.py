@@ -42,6 +42,24 @@ def test_absorb_lets_pass_what_is_no_error(error: type[BaseException]) -> None:
     assert guard.drops() == {}
 
 
+def test_errors_that_a_signal_raises_into_any_code_pass() -> None:
+    """A soft time limit that strikes inside our code still ends the application's task."""
+
+    class TimeLimit(Exception):
+        """As Celery's `SoftTimeLimitExceeded`."""
+
+    guard.let_pass(TimeLimit)
+    with pytest.raises(TimeLimit), guard.absorb("a test"):
+        raise TimeLimit
+
+    def read() -> None:
+        raise TimeLimit
+
+    with pytest.raises(TimeLimit):
+        guard.attempt(read, None)
+    assert guard.drops() == {}
+
+
 def test_drop_names_the_line_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
     """The log tells where the application handed the value over, not where we found it."""
     frame = currentframe()

@@ -48,6 +48,19 @@ class _Ledger:
 
 
 _ledger = _Ledger()
+_passing: tuple[type[Exception], ...] = ()
+
+
+def let_pass(*errors: type[Exception]) -> None:
+    """Name errors that are never ours to swallow.
+
+    A signal handler raises them into whatever code runs at that moment, ours
+    included: Celery's soft time limit is one.
+
+    >>> let_pass()
+    """
+    global _passing
+    _passing = tuple({*_passing, *errors})
 
 
 class absorb:  # noqa: N801 - it reads as a verb where it is used, like contextlib.suppress
@@ -77,7 +90,7 @@ class absorb:  # noqa: N801 - it reads as a verb where it is used, like contextl
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, _passing):
             return False
         _failed(self._where, self._reason, error)
         return True
@@ -104,6 +117,8 @@ def attempt(read: Callable[[], T], otherwise: T) -> T:
     """
     try:
         return read()
+    except _passing:
+        raise
     except Exception:
         return otherwise
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from celery import signals
 from celery.apps.worker import Worker
+from celery.exceptions import SoftTimeLimitExceeded
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
@@ -41,6 +42,7 @@ _log = logging.getLogger("etl_telemetry.celery")
 
 def connect(config: Config, lifecycle: Lifecycle) -> None:
     """Follow the life of this process, if it is a Celery worker or beat; idempotent."""
+    guard.let_pass(SoftTimeLimitExceeded)
     life = _Life(lifecycle, min(config.deadline, MAX_DEADLINE))
     for signal, receiver in (
         (signals.worker_init, life.logging_changed),
