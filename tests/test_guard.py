@@ -45,17 +45,17 @@ def test_absorb_lets_pass_what_is_no_error(error: type[BaseException]) -> None:
 def test_errors_that_a_signal_raises_into_any_code_pass() -> None:
     """A soft time limit that strikes inside our code still ends the application's task."""
 
-    class TimeLimit(Exception):
+    class TimeLimitError(Exception):
         """As Celery's `SoftTimeLimitExceeded`."""
 
-    guard.let_pass(TimeLimit)
-    with pytest.raises(TimeLimit), guard.absorb("a test"):
-        raise TimeLimit
+    guard.let_pass(TimeLimitError)
+    with pytest.raises(TimeLimitError), guard.absorb("a test"):
+        raise TimeLimitError
 
     def read() -> None:
-        raise TimeLimit
+        raise TimeLimitError
 
-    with pytest.raises(TimeLimit):
+    with pytest.raises(TimeLimitError):
         guard.attempt(read, None)
     assert guard.drops() == {}
 

@@ -23,8 +23,8 @@ from opentelemetry.sdk.metrics import (
     Histogram,
     MeterProvider,
     UpDownCounter,
+    _Gauge,
 )
-from opentelemetry.sdk.metrics import _Gauge
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     InMemoryMetricReader,

@@ -65,7 +65,7 @@ class Bridge(LoggingHandler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit the record if the filters of this handler let it pass."""
-        kept = self.filter(record)
+        kept: Any = self.filter(record)
         if kept:
             # Since Python 3.12 a filter may return another record.
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
