@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from time import time_ns
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import (
