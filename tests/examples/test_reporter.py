@@ -112,6 +112,11 @@ def test_count_equals_the_table_wherever_the_reporter_is_killed(seeded: Any) -> 
             assert script(seeded, KILLED, point)[0] == -signal.SIGKILL, point
             table = in_table(script(seeded, RESTARTED)[1])
             assert counted(query) == table, point
+            # Also for a receiver that adds up what a series had before each of its restarts.
+            by = ("pipeline.name", "status")
+            assert query.sum_latest("pipeline.executions", by=by) == table, point
+            durations = query.sum_latest("pipeline.execution.duration", by=by)
+            assert {key: value.count for key, value in durations.items()} == table, point
             assert table == {
                 ("fleet-aa", "failed"): number,
                 ("flights-oo-ewr", "failed"): number,

@@ -104,6 +104,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Fail a request within seconds, not minutes, when the broker is down.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5}
 
+LEDGER_BEGINS = 1735689600.0
+"""Unix time before the ledger's first run: where the reporter's sums begin. Never change it."""
 RUN_DEADLINE_SECONDS = 3600
 """A run that is still active after this time is ended as lost."""
 AIRPORTS_PAGE_SIZE = 100

@@ -6,6 +6,7 @@ are written, so that no caller can flood a backend with series.
 """
 
 from etl_telemetry.metrics.labels import LabelBound, configure, label, status_of
+from etl_telemetry.metrics.rebuild import begin_of, rebuild_pipeline_executions, settled
 from etl_telemetry.metrics.record import (
     record_active_runs,
     record_connector_operation,
@@ -20,8 +21,10 @@ from etl_telemetry.metrics.record import (
 
 __all__ = [
     "LabelBound",
+    "begin_of",
     "configure",
     "label",
+    "rebuild_pipeline_executions",
     "record_active_runs",
     "record_connector_operation",
     "record_database_connections",
@@ -31,5 +34,6 @@ __all__ = [
     "record_queue_sizes",
     "record_rows",
     "record_task_execution",
+    "settled",
     "status_of",
 ]

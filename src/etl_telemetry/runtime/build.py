@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 
 from etl_telemetry.config import Config
+from etl_telemetry.metrics import settled
 from etl_telemetry.redaction import Policy
 from etl_telemetry.runtime import exporters
 from etl_telemetry.runtime.batching import Batcher, BatchLimits
@@ -134,7 +135,8 @@ def _metrics(
     provider = MeterProvider([reader], resource=resource, views=views, shutdown_on_exit=False)
 
     def collect() -> bool:
-        reader.collect()
+        with settled():
+            reader.collect()
         return reader.delivered
 
     return provider, Collector(

@@ -27,6 +27,7 @@ from etl_telemetry.catalogue import (
     VERSION,
 )
 from etl_telemetry.config import Config
+from etl_telemetry.metrics import rebuild
 from etl_telemetry.runtime.build import build_signals
 from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.current import Current, Signals
@@ -151,6 +152,7 @@ class Lifecycle:
         self._current.after_fork_in_child()
         self._postponed.after_fork_in_child()
         guard.reset_after_fork()
+        rebuild.reset_after_fork()
 
 
 def _close(signals: Signals, limit: float) -> list[str]:

@@ -25,6 +25,12 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
+from etl_telemetry.metrics import begin_of
+from etl_telemetry.runtime.continued import with_begins
+
+_LONG_AGO = 3_600 * 10**9
+"""One hour, in nanoseconds: as far back as Prometheus takes a sample."""
+
 
 class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
@@ -37,13 +43,14 @@ class ExportingReader(MetricReader):
         )
         self._exporter = exporter
         self._seen: set[Hashable] = set()
+        self._continued: set[str] = set()
         self.delivered = True
 
     def _receive_metrics(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
     ) -> None:
         new: set[Hashable] = set()
-        data = _with_zeros(metrics_data, self._seen, new)
+        data = _with_zeros(with_begins(metrics_data), self._seen, new, self._continued)
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS
         if self.delivered:
@@ -54,12 +61,19 @@ class ExportingReader(MetricReader):
         self._exporter.shutdown(timeout_millis=timeout_millis)
 
 
-def _with_zeros(data: MetricsData, seen: set[Hashable], new: set[Hashable]) -> MetricsData:
+def _with_zeros(
+    data: MetricsData, seen: set[Hashable], new: set[Hashable], continued: set[str]
+) -> MetricsData:
     """Return `data` with a zero point before the first point of each series not in `seen`."""
     resources = []
     for resource in data.resource_metrics:
         scopes = []
         for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                if begin_of(metric.name) is not None and metric.name not in continued:
+                    # What a ledger brought back was exported by the process before.
+                    continued.add(metric.name)
+                    seen.update(_key(metric, scope.scope.name, p) for p in metric.data.data_points)
             metrics = [_metric(metric, scope.scope.name, seen, new) for metric in scope.metrics]
             scopes.append(dataclasses.replace(scope, metrics=metrics))
         resources.append(dataclasses.replace(resource, scope_metrics=scopes))
@@ -73,11 +87,7 @@ def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable])
         return metric
     points: list[NumberDataPoint | HistogramDataPoint] = []
     for point in data.data_points:
-        key = (
-            scope,
-            metric.name,
-            frozenset((k, str(v)) for k, v in (point.attributes or {}).items()),
-        )
+        key = _key(metric, scope, point)
         if key not in seen:
             new.add(key)
             points.append(_zero(point))  # type: ignore[arg-type]
@@ -87,8 +97,15 @@ def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable])
     return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))  # type: ignore[arg-type]
 
 
+def _key(metric: Metric, scope: str, point: object) -> Hashable:
+    attributes = getattr(point, "attributes", None) or {}
+    return (scope, metric.name, frozenset((k, str(v)) for k, v in attributes.items()))
+
+
 def _zero(point: NumberDataPoint | HistogramDataPoint) -> NumberDataPoint | HistogramDataPoint:
-    at = min(point.start_time_unix_nano, point.time_unix_nano - 1)
+    # No backend takes a point from long ago: a series that joins rebuilt ones is born now.
+    at = max(point.start_time_unix_nano, point.time_unix_nano - _LONG_AGO)
+    at = min(at, point.time_unix_nano - 1)
     empty: Sequence[Exemplar] = []
     if isinstance(point, NumberDataPoint):
         return dataclasses.replace(

@@ -28,6 +28,9 @@ def build_resource(config: Config, *, forks: int) -> Resource:
     """
     detected = get_aggregated_resources([OTELResourceDetector(), ProcessResourceDetector()])
     public = {k: v for k, v in detected.attributes.items() if k not in _PRIVATE}
+    if config.service_instance_id is not None:
+        # The name of a writer that outlives its process: a new pid would make it another one.
+        public.pop("process.pid", None)
     return Resource(
         {
             **public,

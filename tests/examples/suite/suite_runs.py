@@ -347,10 +347,11 @@ class Reporting(PlatformCase):
         services.finish(reported.pk, Status.SUCCESS)
         Reporter(flush=lambda: True).report()
         services.finish(waiting.pk, Status.FAILED)
-        with patch("apps.pipelines.reporter.metrics.record_pipeline_execution") as record:
+        with patch("apps.pipelines.reporter.metrics.rebuild_pipeline_executions") as rebuild:
             assert Reporter(flush=lambda: True).replay() == 1
         row = RunOutbox.objects.get(run=reported)
-        record.assert_called_once_with("flights-oo-ewr", "OO", "success", row.seconds)
+        (executions,) = rebuild.call_args.args
+        assert list(executions) == [("flights-oo-ewr", "OO", "success", row.seconds)]
 
 
 class Staging(PlatformCase):

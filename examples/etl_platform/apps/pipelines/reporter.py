@@ -16,9 +16,9 @@ its counters say what the table says, whatever the previous process had managed 
   second time with the same ids and times, which is the same span to a trace store;
 - killed after `reported_at`: the row is replayed.
 
-The last value of each series is the truth. A receiver that adds what a series had before
-each of its restarts (OTLP's start time) counts the replayed runs once more: the library
-does not let a process continue its sums yet.
+The replayed sums begin where the ledger begins (`LEDGER_BEGINS`), in each process anew. In
+OTLP a new start time means a counter that began again at zero, and receivers add what it
+had before: then each restart would count the whole ledger once more.
 
 A flush that fails leaves `reported_at` empty: the row stays in the counters of this
 process, is not folded twice (`_folded`), and the flush is tried again.
@@ -48,12 +48,12 @@ class Reporter:
 
     def replay(self) -> int:
         """Put what was reported before back into the counters; return how many runs."""
-        reported = RunOutbox.objects.exclude(reported_at=None)
-        for row in reported.iterator():
-            metrics.record_pipeline_execution(
-                row.pipeline_name, row.organization, row.status, row.seconds
-            )
-            self._folded.add(row.pk)
+        reported = list(RunOutbox.objects.exclude(reported_at=None))
+        metrics.rebuild_pipeline_executions(
+            ((row.pipeline_name, row.organization, row.status, row.seconds) for row in reported),
+            since=settings.LEDGER_BEGINS,
+        )
+        self._folded.update(row.pk for row in reported)
         logger.info("ledger_replayed", extra={"runs": len(self._folded)})
         return len(self._folded)
 

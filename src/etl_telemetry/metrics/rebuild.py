@@ -1,0 +1,69 @@
+"""Sums that outlive their process: rebuilt from a ledger at its start, and so continued.
+
+In OTLP a new start time means that a writer began again at zero: receivers add what it had
+counted before. So a process that starts with counting its ledger again would count twice.
+Its sums begin where the ledger begins, in each process anew: the series goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from etl_telemetry.catalogue import PIPELINE_EXECUTION_DURATION, PIPELINE_EXECUTIONS, RunStatus
+from etl_telemetry.metrics.record import Seconds, record_pipeline_execution
+
+Execution = tuple[str, str, RunStatus | str, Seconds | None]
+"""Pipeline, organization, status and duration of a run that was counted before."""
+
+
+class _Rebuilt:
+    """What this process has rebuilt."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.begins: dict[str, int] = {}
+
+
+_state = _Rebuilt()
+
+
+def rebuild_pipeline_executions(executions: Iterable[Execution], *, since: datetime | float) -> int:
+    """Count the runs of a ledger again, as the past of this process; return how many.
+
+    For the one process that counts runs, before it counts any other. `since` is when the
+    ledger begins (an aware datetime or Unix seconds), the same in each process. It needs a
+    fixed `service_instance_id`, so that its series are those of the process before it.
+
+    >>> rebuild_pipeline_executions([("daily", "acme", "success", 12.5)], since=1.76e9)
+    1
+    """
+    begin = since.timestamp() if isinstance(since, datetime) else since
+    number = 0
+    with _state.lock:  # No collection may see half of the past.
+        for execution in executions:
+            record_pipeline_execution(*execution)
+            number += 1
+        for metric in (PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION):
+            _state.begins[metric.name] = int(begin * 1e9)
+    return number
+
+
+def reset_after_fork() -> None:
+    """Forget the past in a forked child: it is its parent's."""
+    _state.lock = threading.RLock()
+    _state.begins = {}
+
+
+def begin_of(metric: str) -> int | None:
+    """Return when the sums of a metric began, in Unix nanoseconds; None: with this process."""
+    return _state.begins.get(metric)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Keep the past from being rebuilt while the block collects."""
+    with _state.lock:
+        yield
