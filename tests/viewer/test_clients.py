@@ -230,10 +230,14 @@ def test_a_forked_child_can_leave_the_block() -> None:
             with socket.create_connection(("127.0.0.1", receiver.port), timeout=60) as client:
                 client.sendall(b"GET /api/v1/counts HTTP/1.1\\r\\n\\r\\n")
                 assert client.recv(9) == b"HTTP/1.1 "
-                with store._lock, receiver._server._changed:
-                    child = os.fork()
-                    if child == 0:
-                        sys.exit(0)
+                locks = [store._lock, receiver._server._changed]
+                for lock in locks:
+                    lock.acquire()  # As another thread may have done when it forks.
+                child = os.fork()
+                if child == 0:
+                    sys.exit(0)
+                for lock in locks:
+                    lock.release()
                 assert os.waitpid(child, 0)[1] == 0
                 client.sendall(b"GET /api/v1 HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n")
                 answer = b""
