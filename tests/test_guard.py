@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from inspect import currentframe
@@ -119,6 +120,47 @@ def test_a_forked_child_begins_at_zero() -> None:
     guard.drop(DropReason.TRUNCATED, detail="in the parent")
     pid = os.fork()
     if pid == 0:
-        guard.reset_after_fork()
         os._exit(0 if guard.drops() == {} else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_lock_that_the_parent_held_at_the_fork_does_not_stop_the_child() -> None:
+    """A child may drop things before, and without, any `setup_telemetry()` (trap 1)."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with guard._ledger.lock:
+            held.set()
+            release.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)  # A child that hangs is killed.
+        logging.disable()
+        guard.drop(DropReason.TRUNCATED, detail="in the child")
+        os._exit(0 if guard.drops() == {"truncated": 1} else 1)
+    release.set()
+    thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_filter_of_the_host_that_fails_on_our_records_stays_here() -> None:
+    """`logging` catches what handlers raise, not what their filters do."""
+
+    class OfAnotherRecord(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            return bool(record.tenant)
+
+    handler = logging.StreamHandler()
+    handler.addFilter(OfAnotherRecord())
+    logging.getLogger().addHandler(handler)
+    try:
+        with guard.absorb("a test"):
+            raise ValueError
+        guard.drop(DropReason.TRUNCATED, detail="a test")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert guard.drops() == {"internal_error": 1, "truncated": 1}

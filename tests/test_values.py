@@ -36,6 +36,7 @@ def _fresh_counts() -> Iterator[None]:
         ([1, 2], [1, 2]),
         ((1, "a"), ["1", "a"]),
         ([[1], [2]], ["[1]", "[2]"]),
+        ([(1,), 2], ["(1,)", "2"]),
         ([], []),
         (None, "None"),
         ("\ud800", "?"),
@@ -118,3 +119,10 @@ def test_no_value_raises_and_every_result_is_legal(value: object) -> None:
         values.seconds(value)
     finally:
         logging.disable(previous)
+
+
+def test_a_list_that_holds_itself_many_times_is_printed_once() -> None:
+    """Walked for each way that leads to it, it would take for ever."""
+    knot: list[object] = []
+    knot.extend([knot] * 3)
+    assert values.attribute(knot) == ["[[...], [...], [...]]"] * 3

@@ -7,6 +7,7 @@ the process as the metric ``telemetry.drops``.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections import Counter
@@ -35,16 +36,26 @@ class _Ledger:
         self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
         self.places: set[tuple[str, str]] = set()
+        self.pid = os.getpid()
 
     def add(self, reason: str, count: int, place: str) -> bool:
         """Count, and tell whether this place is new (bounded: then never again)."""
         key = (reason, place)
+        self.belong_here()
         with self.lock:
             self.counts[reason] += count
             if key in self.places or len(self.places) >= _MAX_PLACES:
                 return False
             self.places.add(key)
             return True
+
+    def belong_here(self) -> None:
+        """Begin anew in a forked child: a thread of the parent may have held the lock.
+
+        No at-fork hook: there is none before `setup_telemetry()`, and uWSGI runs none (trap 12).
+        """
+        if self.pid != os.getpid():
+            self.clear()
 
 
 _ledger = _Ledger()
@@ -99,11 +110,17 @@ class absorb:  # noqa: N801 - it reads as a verb where it is used, like contextl
 def _failed(where: str, reason: str, error: Exception) -> None:
     place = f"{where}: {type(error).__name__}"
     if _ledger.add(str(reason), 1, place):
-        _log.warning(
-            "telemetry_internal_error",
-            extra={"where": where, "error_type": type(error).__name__},
-            exc_info=error,
-        )
+        fields = {"where": where, "error_type": type(error).__name__}
+        _warn("telemetry_internal_error", fields, error)
+
+
+def _warn(event: str, fields: dict[str, str], error: Exception | None = None) -> None:
+    try:
+        _log.warning(event, extra=fields, exc_info=error)
+    except _passing:
+        raise
+    except Exception:  # noqa: S110 - said nowhere, since saying is what failed; it is counted
+        pass  # A filter of the host's: logging guards its handlers, not their filters.
 
 
 def attempt(read: Callable[[], T], otherwise: T) -> T:
@@ -135,14 +152,12 @@ def drop(reason: str, *, detail: str, count: int = 1) -> None:
     """
     place = _application_line()
     if _ledger.add(str(reason), count, place):
-        _log.warning(
-            "telemetry_dropped",
-            extra={"reason": str(reason), "detail": detail, "caller": place},
-        )
+        _warn("telemetry_dropped", {"reason": str(reason), "detail": detail, "caller": place})
 
 
 def drops() -> dict[str, int]:
     """Return the totals by reason since this process began."""
+    _ledger.belong_here()
     with _ledger.lock:
         return dict(_ledger.counts)
 

@@ -136,9 +136,16 @@ def _converted(value: object, limit: int) -> AttributeValue | None:
 
 
 def _sequence(value: Sequence[object], limit: int) -> AttributeValue:
-    items = [attribute(item, limit=limit) for item in value[:MAX_ITEMS]]
+    # A list within a list is text at once: lists that hold one another many times are walked
+    # once for each way that leads to them, which may be for ever.
+    items = [
+        text(item, limit=limit)
+        if isinstance(item, (list, tuple, range))
+        else attribute(item, limit=limit)
+        for item in value[:MAX_ITEMS]
+    ]
     if len(value) > MAX_ITEMS:
         guard.drop(DropReason.TRUNCATED, detail=f"sequence longer than {MAX_ITEMS} items was cut")
-    if len({type(item) for item in items}) <= 1 and not any(isinstance(i, list) for i in items):
+    if len({type(item) for item in items}) <= 1:
         return items  # type: ignore[return-value]
     return [text(item, limit=limit) for item in items]
