@@ -304,18 +304,43 @@ def test_recording_while_the_sdk_holds_its_locks_does_not_deadlock() -> None:
                 self.me = self
             def __del__(self):
                 counter.add(1)
+                ended.append(1)
+        ended = []
         gc.set_threshold(1)
         for number in range(2000):
             Cycle()
             counter.add(1, {"kind": number % 3})
         gc.set_threshold(700)
-        gc.collect()
+        while len(ended) < 2000:  # Nothing is collected while another thread collects.
+            gc.collect()
         assert telemetry.force_flush(30)
     """)
     with receiving() as (receiver, query):
         result = run(script, receiver.address)
         assert (result.returncode, result.stderr) == (0, "")
         assert query.sum_latest("things") == {(): 4000}
+
+
+@pytest.mark.parametrize("used", ["before", "at exit"])
+def test_exit_handlers_of_the_application_may_log(used: str) -> None:
+    """Since Python 3.12 no thread starts at the exit: ours run, or it is said in one line."""
+    script = dedent(f"""
+        import atexit, logging
+        from etl_telemetry import setup_telemetry, span
+        setup_telemetry()
+        if {used!r} == "before":
+            with span("before"):
+                pass
+        app = logging.getLogger("app")
+        app.addHandler(logging.NullHandler())
+        atexit.register(lambda: app.warning("bye"))
+        logging.getLogger("etl_telemetry").addHandler(logging.StreamHandler())
+    """)
+    with receiving() as (receiver, query):
+        result = run(script, receiver.address)
+        arrived = [record.body for record in query.logs()]
+    expected = (["bye"], "") if used == "before" else ([], "telemetry_dropped\n")
+    assert (result.returncode, (arrived, result.stderr)) == (0, expected)
 
 
 def test_a_signal_that_is_switched_off_opens_no_connection() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -41,14 +42,14 @@ class BatchLimits:
 class Pending:
     """A flush that was asked for, on the thread that does it."""
 
-    done: threading.Event | None
-    """Set when it is through; None where there was nothing to ask."""
+    done: threading.Event
+    """Set when it is through."""
     delivered: Callable[[], bool]
     """Tell, afterwards, whether all of it was delivered."""
 
     def wait(self, end: float) -> bool:
         """Wait until `end` (`time.monotonic()`); tell whether all was delivered by then."""
-        if self.done is not None and not self.done.wait(max(0.0, end - time.monotonic())):
+        if not self.done.wait(max(0.0, end - time.monotonic())):
             return False
         return self.delivered()
 
@@ -56,8 +57,7 @@ class Pending:
 class Batcher(Generic[Item]):
     """Collect items from any thread; export them in batches on one thread of its own.
 
-    `export` gets a list and returns whether it was delivered. The thread starts
-    with the first item, so a process that emits nothing has none.
+    `export` gets a list and returns whether it was delivered.
     """
 
     def __init__(
@@ -74,11 +74,18 @@ class Batcher(Generic[Item]):
         # SimpleQueue.put is re-entrant, so that a destructor or a signal handler
         # that ends a span cannot deadlock (trap 4). Only wake-ups go through it.
         self._wake: SimpleQueue[threading.Event | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._thread = threading.Thread(
+            target=self._work, name=f"etl-telemetry-{signal}", daemon=True
+        )
+        self._woken = False
         self._closed = False
+        self._abandoned = False
         self._in_flight = 0
         self._failed = 0
+
+    def start(self) -> None:
+        """Start the thread. Not at the first item: at the exit that is too late (Python 3.12)."""
+        self._thread.start()
 
     def add(self, item: Item) -> None:
         """Queue one item. Never blocks."""
@@ -89,15 +96,13 @@ class Batcher(Generic[Item]):
         if len(queue) >= self._limits.queue_size:
             guard.drop(DropReason.QUEUE_FULL, detail=f"the queue of {self._signal} is full")
         queue.append(item)
-        if self._thread is None:
-            self._start()
-        if len(queue) % self._limits.batch_size == 0:
+        # One wake-up waits at most: a full queue would leave one for each item it drops.
+        if len(queue) >= self._limits.batch_size and not self._woken:
+            self._woken = True
             self._wake.put(None)
 
     def flush(self) -> Pending:
         """Ask for an export of all that waits; the answer tells whether it was delivered."""
-        if self._thread is None:
-            return Pending(done=None, delivered=lambda: not self._queue)
         failed_before = self._failed
         done = threading.Event()
         self._wake.put(done)
@@ -112,6 +117,7 @@ class Batcher(Generic[Item]):
 
     def abandon(self) -> int:
         """Count what is still here at the deadline as not delivered, and drop it."""
+        self._abandoned = True  # What is in flight is counted here, and not again.
         left = len(self._queue) + self._in_flight
         self._queue.clear()
         if left:
@@ -120,24 +126,11 @@ class Batcher(Generic[Item]):
             )
         return left
 
-    def _start(self) -> None:
-        if not self._starting.acquire(blocking=False):
-            return  # Another thread, or this one in a destructor, is at it.
-        try:
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._work, name=f"etl-telemetry-{self._signal}", daemon=True
-                )
-                with guard.absorb(f"starting the thread of {self._signal}"):
-                    thread.start()
-                    self._thread = thread
-        finally:
-            self._starting.release()
-
     def _work(self) -> None:
         with suppress_instrumentation():  # Nothing that we do to export is exported.
             while True:
                 done = self._next_wake()
+                self._woken = False
                 self._drain()
                 if done is not None:
                     done.set()
@@ -152,11 +145,10 @@ class Batcher(Generic[Item]):
             return None
 
     def _drain(self) -> None:
-        queue, size = self._queue, self._limits.batch_size
-        while queue:
-            batch: list[Item] = []
-            while queue and len(batch) < size:
-                batch.append(queue.popleft())
+        # What is here now, and no more: who waits for a flush must be answered under load too.
+        waiting = len(self._queue)
+        while waiting > 0 and (batch := self._next_batch()):
+            waiting -= len(batch)
             self._in_flight = len(batch)
             delivered = False
             with guard.absorb(f"exporting {self._signal}"):
@@ -164,8 +156,16 @@ class Batcher(Generic[Item]):
             self._in_flight = 0
             if not delivered:
                 self._failed += len(batch)
-                guard.drop(
-                    DropReason.NOT_DELIVERED,
-                    detail=f"{self._signal} refused by the receiver, or no receiver",
-                    count=len(batch),
-                )
+                if not self._abandoned:
+                    guard.drop(
+                        DropReason.NOT_DELIVERED,
+                        detail=f"{self._signal} refused by the receiver, or no receiver",
+                        count=len(batch),
+                    )
+
+    def _next_batch(self) -> list[Item]:
+        batch: list[Item] = []
+        with suppress(IndexError):  # Empty, or emptied meanwhile by `abandon`.
+            while len(batch) < self._limits.batch_size:
+                batch.append(self._queue.popleft())
+        return batch

@@ -55,9 +55,11 @@ def build_signals(
     traces, finished, spans = _traces(config, resource, shutdowns)
     logs, records = _logs(config, resource, shutdowns)
     metrics, collector = _metrics(config, resource, shutdowns, postponed)
-    if metrics is not None and collector is not None:
+    if metrics is not None:
         populate(metrics)
-        collector.start()
+    for way in (spans, records, collector):
+        if way is not None:
+            way.start()
     return Signals(
         traces=traces,
         metrics=metrics,

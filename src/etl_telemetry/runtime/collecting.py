@@ -101,10 +101,12 @@ class Collector:
                 done.set()
 
     def _once(self) -> None:
-        self._delivered = False
+        delivered = False
         inside = self._postponed.inside
         inside.busy = True
         with guard.absorb("collecting the metrics"):
             self._postponed.record()
-            self._delivered = self._collect()
+            delivered = self._collect()
         inside.busy = False
+        # At the end only: who waited for the collection before may be reading it now.
+        self._delivered = delivered

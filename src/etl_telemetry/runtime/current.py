@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from etl_telemetry import guard
+from etl_telemetry.catalogue import DropReason
 from etl_telemetry.runtime.batching import Batcher
 from etl_telemetry.runtime.collecting import Collector
 
@@ -35,6 +36,22 @@ class Signals:
     """What collects and exports the metrics."""
     shutdowns: tuple[Callable[[], None], ...]
     """Close the exporters' connections."""
+
+    def ways(self) -> tuple[Batcher[ReadableSpan] | Batcher[ReadableLogRecord] | Collector, ...]:
+        """Return the ways out that there are."""
+        return tuple(way for way in (self.spans, self.records, self.collector) if way is not None)
+
+    def disconnect(self) -> None:
+        """Close the exporters' connections."""
+        for shutdown in self.shutdowns:
+            with guard.absorb("closing an exporter"):
+                shutdown()
+
+    def discard(self) -> None:
+        """End what was never used: export nothing, wait for nothing."""
+        self.disconnect()
+        for way in self.ways():
+            way.close()
 
 
 class Current:
@@ -67,15 +84,41 @@ class Current:
         with self._lock:
             return self.signals or self._make()
 
+    def close(self, timeout: float) -> Signals | None:
+        """Build nothing any more; return what there was, for the caller to end.
+
+        Waits for a build in another thread, `timeout` seconds at most: that one
+        finds itself closed, and ends what it has made.
+        """
+        self.closed = True
+        got = self._lock.acquire(timeout=timeout)
+        try:
+            signals, self.signals = self.signals, None
+            return signals
+        finally:
+            if got:
+                self._lock.release()
+
     def _make(self) -> Signals | None:
         if self._building:
             return None
+        if not threading.main_thread().is_alive():  # No thread starts any more (Python 3.12).
+            self.closed = True
+            guard.drop(DropReason.NOT_DELIVERED, detail="first used at the interpreter's exit")
+            return None
         self._building = True
-        with guard.absorb("building the SDK objects of this process"):
-            self.signals = self._build(self.forks)
-        self._building = False
-        # A build that failed once fails always: do not try on every span.
-        self.closed = self.signals is None
+        made: Signals | None = None
+        try:
+            with guard.absorb("building the SDK objects of this process"):
+                made = self._build(self.forks)
+            if made is None:  # A build that failed once fails always: do not try on every span.
+                self.closed = True
+            elif self.closed:  # By a signal handler, or by a thread that waits for the lock.
+                made.discard()
+            else:
+                self.signals = made
+        finally:  # An interrupt may come in between; the next call tries again.
+            self._building = False
         return self.signals
 
     def after_fork_in_child(self) -> None:

@@ -6,6 +6,7 @@ import atexit
 import logging
 import multiprocessing.util
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from etl_telemetry import guard
+from etl_telemetry import guard, values
 from etl_telemetry.catalogue import (
     BUILD_DATE,
     DROPS,
@@ -25,6 +26,7 @@ from etl_telemetry.catalogue import (
     REASON,
     SCOPE,
     VERSION,
+    DropReason,
 )
 from etl_telemetry.config import Config
 from etl_telemetry.metrics import rebuild
@@ -36,6 +38,7 @@ from etl_telemetry.runtime.meters import DelegatingMeterProvider
 from etl_telemetry.runtime.quiet import quieten_exporters
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
 
+_MAX_DEADLINE = 86_400.0  # Locks refuse more than they can count.
 _log = logging.getLogger("etl_telemetry")
 
 
@@ -51,6 +54,8 @@ class Lifecycle:
         self.config = config
         self._postponed = Postponed()
         self._current = Current(self._build)
+        self._ending = threading.RLock()
+        self._lost: list[str] = []
         self._traces = DelegatingTracerProvider(self._current)
         self._metrics = DelegatingMeterProvider(self._current, self._postponed)
         self._logs = DelegatingLoggerProvider(self._current)
@@ -79,8 +84,7 @@ class Lifecycle:
         if signals is None:
             return True
         end = time.monotonic() + self._limit(deadline)
-        ways = [way for way in (signals.spans, signals.records, signals.collector) if way]
-        pending = [way.flush() for way in ways]  # All at once; then wait for each.
+        pending = [way.flush() for way in signals.ways()]  # All at once; then wait for each.
         return False not in [flush.wait(end) for flush in pending]
 
     def shutdown(self, deadline: float | None = None) -> bool:
@@ -90,23 +94,31 @@ class Lifecycle:
         of what the first two could not deliver. Returns True if everything was
         delivered. Afterwards every call is a cheap no-op.
         """
-        signals, self._current.signals = self._current.signals, None
-        self._current.closed = True
-        if signals is None:
-            return True
         limit = self._limit(deadline)
-        lost = _close(signals, limit)
-        for close in signals.shutdowns:
-            with guard.absorb("closing an exporter"):
-                close()
-        if lost:
-            _log.warning(
-                "telemetry_not_delivered", extra={"signals": ", ".join(lost), "deadline": limit}
-            )
-        return not lost
+        end = time.monotonic() + limit
+        # Whoever comes second waits for the first, or its exit would end the export. Re-entrant,
+        # since a signal handler may come in between: that one must not wait.
+        if not self._ending.acquire(timeout=limit):
+            return False
+        try:
+            signals = self._current.close(limit)
+            if signals is not None:
+                self._lost = _close(signals, end, limit)
+                signals.disconnect()
+                if self._lost:
+                    names = ", ".join(self._lost)
+                    fields = {"signals": names, "deadline": limit}
+                    _log.warning("telemetry_not_delivered", extra=fields)
+            return not self._lost
+        finally:
+            self._ending.release()
 
     def _limit(self, deadline: float | None) -> float:
-        return self.config.deadline if deadline is None else deadline
+        seconds = self.config.deadline if deadline is None else values.seconds(deadline)
+        if seconds is None:
+            guard.drop(DropReason.INVALID_VALUE, detail="a deadline must be seconds >= 0")
+            seconds = self.config.deadline
+        return min(seconds, _MAX_DEADLINE)
 
     def _build(self, forks: int) -> Signals:
         return build_signals(
@@ -151,13 +163,13 @@ class Lifecycle:
     def _after_fork_in_child(self) -> None:
         self._current.after_fork_in_child()
         self._postponed.after_fork_in_child()
-        guard.reset_after_fork()
+        self._ending = threading.RLock()
+        self._lost = []
         rebuild.reset_after_fork()
 
 
-def _close(signals: Signals, limit: float) -> list[str]:
+def _close(signals: Signals, end: float, limit: float) -> list[str]:
     """Close the three ways out; return the names of those that did not deliver."""
-    end = time.monotonic() + limit
     # The metrics need a moment of their own at the end, even when the others hang.
     early = end - limit / 4
     lost = []
