@@ -37,18 +37,20 @@ def group(*names: str) -> list[str]:
     return list(nox.project.dependency_groups(pyproject, *names))
 
 
-def build_wheel(session: nox.Session) -> Path:
-    """Build the wheel into the session's own folder and return its path."""
+def build_wheel(session: nox.Session) -> Path | None:
+    """Build the wheel into the session's own folder; return its path, None with --no-install."""
     folder = Path(session.create_tmp()) / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
     command = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder))
     session.run_install(*command, str(ROOT))
-    return next(folder.glob("*.whl"))
+    return next(folder.glob("*.whl"), None)
 
 
 def install_wheel(session: nox.Session, *requirements: str, extra: str = "all") -> None:
     """Install the built wheel, with an extra, together with what the session needs."""
     wheel = build_wheel(session)
+    if wheel is None:
+        return
     session.install(f"{wheel}[{extra}]", *requirements)
     # A reused environment (nox -r) holds a wheel of the same version: pip would keep it.
     session.install("--force-reinstall", "--no-deps", str(wheel))

@@ -89,8 +89,8 @@ def test_report_as_json_has_the_documented_shape() -> None:
         "totals": {
             "runs": 3,
             "tasks": 4,
-            "rows": {"read": 5, "processed": 4, "rejected": 1},
-            "rows_by_step": {"load": {"read": 5, "processed": 4, "rejected": 1}},
+            "rows": {"read": 5, "processed": 4, "rejected": 1, "skipped": 0},
+            "rows_by_step": {"load": {"read": 5, "processed": 4, "rejected": 1, "skipped": 0}},
         },
     }
 

@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from demo import platform_services as services
-from demo import report
+from demo import report, trace
 from demo.client import Client, run_all
 from demo.errors import DemoError
 from demo.facts import arrived, differences, from_ledger
@@ -49,10 +49,12 @@ def run(options: Options, console: Console) -> int:
         if options.once:
             fleet.stop()  # From here on nothing moves: both sides have said their last word.
         summary = _summarize(fleet, query)
-        report.show(console, summary, query, trace_id=trace_id)
+        example = trace.find(query, trace_id) if trace_id else None
+        report.show(console, summary, example)
         console.print(f"Took {time.monotonic() - begin:.0f} s.", style="dim")
         if options.report:
-            options.report.write_text(json.dumps(summary.as_json(), indent=2) + "\n")
+            facts = {**summary.as_json(), "example": example.as_json() if example else None}
+            options.report.write_text(json.dumps(facts, indent=2) + "\n")
         if not options.once:
             _serve(fleet, console, options, seeded)
     return 1 if summary.differences else 0

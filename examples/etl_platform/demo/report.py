@@ -8,18 +8,17 @@ from rich.table import Table
 from demo import trace
 from demo.facts import ROW_KINDS
 from demo.summary import Summary, percentile
-from etl_telemetry.viewer.query import Query
 
 STATUSES = ("success", "failed", "cancelled", "lost")
 
 
-def show(console: Console, summary: Summary, query: Query, *, trace_id: str | None) -> None:
+def show(console: Console, summary: Summary, example: trace.Example | None) -> None:
     """Print everything."""
     console.print(_runs(summary))
     console.print(_steps(summary))
-    if trace_id:
+    if example is not None:
         console.rule("One run")
-        console.print(trace.show(query, trace_id))
+        console.print(trace.show(example))
     console.rule("Reconciliation: ledger against OTLP")
     for difference in summary.differences:
         console.print(str(difference), style="red")

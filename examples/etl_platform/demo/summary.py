@@ -42,14 +42,17 @@ class Summary:
         for (name, _, kind), number in self.facts.rows.items():
             if pipeline in (None, name):
                 counts[kind] += number
-        return dict(counts)
+        return {kind: counts[kind] for kind in ROW_KINDS}
 
     def rows_by_step(self) -> dict[str, dict[str, int]]:
         """Return the rows of each step over all pipelines, by kind."""
         steps: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for (_, step, kind), number in self.facts.rows.items():
             steps[step][kind] += number
-        return {step: dict(counts) for step, counts in sorted(steps.items())}
+        return {
+            step: {kind: counts[kind] for kind in ROW_KINDS}
+            for step, counts in sorted(steps.items())
+        }
 
     def _rows_of_every_kind(self) -> Counts:
         steps = {key[:2] for key in self.facts.rows}
