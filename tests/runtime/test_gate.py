@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,25 +82,26 @@ def texts(span: ReadableSpan) -> str:
 @pytest.mark.usefixtures("mode")
 def test_dbapi(kit: Kit) -> None:
     """Literals in statements, parameters and rows in the errors of a real database."""
-    connection = dbapi.instrument_connection(
-        "test", sqlite3.connect(":memory:"), "sqlite",
-        tracer_provider=kit.provider, capture_parameters=True,
-    )  # fmt: skip
-    cursor = connection.cursor()
-    cursor.execute("CREATE TABLE t (a TEXT UNIQUE)")
-    cursor.execute(INSERT)
-    assert SECRET in texts(kit.before())
-    assert SECRET not in texts(kit.after())
-    assert "INSERT INTO t VALUES (?)" in dict(kit.after().attributes or {}).values()
-    cursor.execute("SELECT a FROM t WHERE a = ?", (SECRET,))
-    assert SECRET in texts(kit.before())
-    assert SECRET not in texts(kit.after())
-    with pytest.raises(sqlite3.OperationalError):
-        cursor.execute(f"SELECT'{SECRET}' FROM nowhere")
-    assert SECRET in kit.before().name
-    assert kit.after().name == "SELECT?"
-    assert SECRET not in texts(kit.after())
-    assert kit.after().status.description == "OperationalError: no such table: nowhere"
+    with closing(sqlite3.connect(":memory:")) as database:
+        connection = dbapi.instrument_connection(
+            "test", database, "sqlite",
+            tracer_provider=kit.provider, capture_parameters=True,
+        )  # fmt: skip
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE t (a TEXT UNIQUE)")
+        cursor.execute(INSERT)
+        assert SECRET in texts(kit.before())
+        assert SECRET not in texts(kit.after())
+        assert "INSERT INTO t VALUES (?)" in dict(kit.after().attributes or {}).values()
+        cursor.execute("SELECT a FROM t WHERE a = ?", (SECRET,))
+        assert SECRET in texts(kit.before())
+        assert SECRET not in texts(kit.after())
+        with pytest.raises(sqlite3.OperationalError):
+            cursor.execute(f"SELECT'{SECRET}' FROM nowhere")
+        assert SECRET in kit.before().name
+        assert kit.after().name == "SELECT?"
+        assert SECRET not in texts(kit.after())
+        assert kit.after().status.description == "OperationalError: no such table: nowhere"
 
 
 @pytest.mark.usefixtures("mode")
