@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,17 +18,32 @@ from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.meters import DelegatingMeterProvider
 
 
+class _Interrupted(MeterProvider):
+    """An SDK provider during whose work, under its lock, something else runs: a destructor."""
+
+    while_locked: list[Callable[[], None]]
+
+    def get_meter(self, *args: Any, **kwargs: Any) -> metrics.Meter:
+        with self._meter_lock:
+            if self.while_locked:
+                self.while_locked.pop()()
+        return super().get_meter(*args, **kwargs)
+
+
 class _House:
     """A delegating provider over SDK providers whose readers the test can ask."""
 
     def __init__(self) -> None:
         self.readers: list[InMemoryMetricReader] = []
         self.current = Current(self._build)
-        self.provider = DelegatingMeterProvider(self.current, Postponed())
+        self.postponed = Postponed()
+        self.provider = DelegatingMeterProvider(self.current, self.postponed)
+        self.while_locked: list[Callable[[], None]] = []
 
     def _build(self, forks: int) -> Signals:
         self.readers.append(InMemoryMetricReader())
-        sdk = MeterProvider([self.readers[-1]], shutdown_on_exit=False)
+        sdk = _Interrupted([self.readers[-1]], shutdown_on_exit=False)
+        sdk.while_locked = self.while_locked
         self.provider.populate(sdk)
         return Signals(
             traces=None, metrics=sdk, logs=None, finished=None, spans=None, records=None,
@@ -149,3 +165,45 @@ def test_labels_that_cannot_be_hashed_are_bounded_too(house: _House) -> None:
     counter = house.provider.get_meter("their library").create_counter("requests")
     _add_many(counter, 2_001, lambda index: [str(index)])
     assert guard.drops() == {"label_overflow": 1}
+
+
+def test_a_first_measurement_while_another_instrument_is_made_is_postponed(house: _House) -> None:
+    """A destructor that counts, for the first time, under the SDK's lock (trap 4)."""
+    meter = house.provider.get_meter("library")
+    one, other = meter.create_counter("one"), meter.create_counter("other")
+    house.while_locked.append(lambda: other.add(1, {"host": "a"}))
+    thread = threading.Thread(target=lambda: one.add(1, {"host": "a"}), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    house.postponed.inside.busy = True  # As the collector does.
+    house.postponed.record()
+    house.postponed.inside.busy = False
+    assert house.values() == {"one": {(("host", "a"),): 1}, "other": {(("host", "a"),): 1}}
+
+
+def test_a_measurement_while_the_sdk_is_built_is_recorded_later(house: _House) -> None:
+    """A destructor that counts while its thread builds the SDK objects loses nothing."""
+    counter = house.provider.get_meter("test").create_counter("things")
+    build = house.current._build
+
+    def counting(forks: int) -> Signals:
+        counter.add(1)
+        return build(forks)
+
+    house.current._build = counting
+    house.current.get()
+    counter.add(1)
+    house.postponed.record()
+    assert house.values() == {"things": {(): 2}}
+
+
+def test_a_measurement_while_an_instrument_is_made_does_not_block(house: _House) -> None:
+    """The SDK makes instruments under locks that are not re-entrant (trap 4)."""
+    counter = house.provider.get_meter("test").create_counter("things")
+    house.postponed.inside.busy = True  # As in the middle of a creation.
+    counter.add(1)
+    house.postponed.inside.busy = False
+    house.current.get()
+    house.postponed.record()
+    assert house.values() == {"things": {(): 1}}

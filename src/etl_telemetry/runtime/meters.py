@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from opentelemetry import metrics
@@ -96,26 +97,32 @@ class _Recording:
     def __call__(
         self, value: float, attributes: Any = None, context: Context | None = None
     ) -> None:
-        # Hot path: every measurement of the process (tests/benchmarks/metrics.py).
-        if self._current.signals is not self._bound_to:
-            self._bind()
+        # Hot path: every measurement of the process (tests/benchmarks/bench_runtime.py).
         inside = self._inside
         if inside.busy:
-            self._postpone(self._method, value, attributes, context)
+            self._postpone(self._record, value, attributes, context)
             return
         inside.busy = True
         try:
-            self._method(value, attributes, context)
+            self._record(value, attributes, context)
         finally:
             inside.busy = False
+
+    def _record(self, value: float, attributes: Any, context: Context | None) -> None:
+        if self._current.signals is not self._bound_to:
+            self._bind()
+        self._method(value, attributes, context)
 
     def _bind(self) -> None:
         signals = self._current.get()
         provider = None if signals is None else signals.metrics
-        method = _nothing
+        method: Callable[..., None] = _nothing
         if provider is not None:
             with guard.absorb(f"creating the instrument {self._definition.arguments['name']}"):
                 method = getattr(self._definition.create(provider), self._name)
+        elif signals is None and not self._current.closed:
+            # This very thread builds the SDK objects, and a destructor measures meanwhile.
+            method = partial(self._postpone, self._record)
         # The method before the mark: a thread that sees the mark must find the method.
         self._method = method
         self._bound_to = signals
@@ -135,16 +142,14 @@ class _BoundedRecording(_Recording):
         super().__init__(*arguments)
         self._sets: set[Hashable] = set()
 
-    def __call__(
-        self, value: float, attributes: Any = None, context: Context | None = None
-    ) -> None:
+    def _record(self, value: float, attributes: Any, context: Context | None) -> None:
+        if self._current.signals is not self._bound_to:
+            self._bind()
         if attributes:
-            if self._current.signals is not self._bound_to:
-                self._bind()
             key = _key(attributes)
             if key not in self._sets and not self._admit(key):
                 attributes = _OVERFLOW
-        super().__call__(value, attributes, context)
+        self._method(value, attributes, context)
 
     def _admit(self, key: Hashable) -> bool:
         if len(self._sets) < _CARDINALITY_LIMIT:
