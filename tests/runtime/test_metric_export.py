@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
+import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     MetricExporter,
     MetricExportResult,
     MetricsData,
 )
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from etl_telemetry.runtime.metric_export import ExportingReader
 
@@ -98,3 +101,27 @@ def test_a_zero_that_was_not_delivered_is_sent_again() -> None:
     reader.collect()
     assert reader.delivered
     assert exporter.exports == [{"runs": [({}, 0), ({}, 3)]}] * 2
+
+
+@pytest.mark.parametrize("aggregation", [None, ExponentialBucketHistogramAggregation()])
+def test_the_zero_of_a_histogram_has_neither_minimum_nor_maximum(aggregation: Any) -> None:
+    """Of nothing there is none, and 0 would be the smallest value for ever."""
+    captured: list[MetricsData] = []
+
+    class Capture(_Memory):
+        def export(self, metrics_data: MetricsData, **_: Any) -> MetricExportResult:  # type: ignore[override]
+            captured.append(metrics_data)
+            return MetricExportResult.SUCCESS
+
+    reader = ExportingReader(
+        Capture(preferred_aggregation={Histogram: aggregation} if aggregation else None)
+    )
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
+    meter.create_histogram("seconds").record(1.5)
+    reader.collect()
+    encoded = encode_metrics(captured[0]).resource_metrics[0].scope_metrics[0].metrics[0]
+    data = encoded.exponential_histogram if aggregation else encoded.histogram
+    assert [
+        (point.count, point.sum, point.HasField("min"), point.HasField("max"))
+        for point in data.data_points
+    ] == [(0, 0.0, False, False), (1, 1.5, True, True)]

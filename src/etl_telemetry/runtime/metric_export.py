@@ -9,11 +9,14 @@ with `created-timestamp-zero-ingestion`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
+from typing import Any
 
-from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
     Histogram,
     HistogramDataPoint,
     Metric,
@@ -28,6 +31,8 @@ from opentelemetry.sdk.metrics.export import (
 from etl_telemetry.metrics import begin_of
 from etl_telemetry.runtime.continued import with_begins
 
+_Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
+_NO_BUCKETS = Buckets(offset=0, bucket_counts=[])
 _LONG_AGO = 3_600 * 10**9
 """One hour, in nanoseconds: as far back as Prometheus takes a sample."""
 
@@ -82,16 +87,20 @@ def _with_zeros(
 
 def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable]) -> Metric:
     data = metric.data
-    counts = (isinstance(data, Sum) and data.is_monotonic) or isinstance(data, Histogram)
+    counts = (
+        data.is_monotonic
+        if isinstance(data, Sum)
+        else isinstance(data, (Histogram, ExponentialHistogram))
+    )
     if not counts or data.aggregation_temporality is not AggregationTemporality.CUMULATIVE:  # type: ignore[union-attr]
         return metric
-    points: list[NumberDataPoint | HistogramDataPoint] = []
+    points: list[_Point] = []
     for point in data.data_points:
         key = _key(metric, scope, point)
         if key not in seen:
             new.add(key)
-            points.append(_zero(point))  # type: ignore[arg-type]
-        points.append(point)  # type: ignore[arg-type]
+            points.append(_zero(point))
+        points.append(point)
     if len(points) == len(data.data_points):
         return metric
     return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))  # type: ignore[arg-type]
@@ -102,22 +111,18 @@ def _key(metric: Metric, scope: str, point: object) -> Hashable:
     return (scope, metric.name, frozenset((k, str(v)) for k, v in attributes.items()))
 
 
-def _zero(point: NumberDataPoint | HistogramDataPoint) -> NumberDataPoint | HistogramDataPoint:
+def _zero(point: _Point) -> _Point:
     # No backend takes a point from long ago: a series that joins rebuilt ones is born now.
     at = max(point.start_time_unix_nano, point.time_unix_nano - _LONG_AGO)
     at = min(at, point.time_unix_nano - 1)
-    empty: Sequence[Exemplar] = []
     if isinstance(point, NumberDataPoint):
         return dataclasses.replace(
-            point, value=type(point.value)(0), time_unix_nano=at, exemplars=empty
+            point, value=type(point.value)(0), time_unix_nano=at, exemplars=[]
         )
-    return dataclasses.replace(
-        point,
-        count=0,
-        sum=0.0,
-        bucket_counts=[0] * len(point.bucket_counts),
-        min=0.0,
-        max=0.0,
-        time_unix_nano=at,
-        exemplars=empty,
-    )
+    # Of nothing there is no smallest and no largest: OTLP leaves them out.
+    empty: dict[str, Any] = {"count": 0, "sum": 0.0, "min": None, "max": None, "exemplars": []}
+    if isinstance(point, HistogramDataPoint):
+        empty["bucket_counts"] = [0] * len(point.bucket_counts)
+    else:
+        empty |= {"zero_count": 0, "positive": _NO_BUCKETS, "negative": _NO_BUCKETS}
+    return dataclasses.replace(point, time_unix_nano=at, **empty)
