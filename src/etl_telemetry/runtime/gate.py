@@ -54,10 +54,14 @@ class Gate(SpanProcessor):
     def clean(self, span: ReadableSpan) -> ReadableSpan:
         """Return the span, or a redacted copy where it holds data."""
         attributes: Attributes = span.attributes or {}
-        events, status = span.events, span.status
-        if not events and status.description is None and self._harmless.issuperset(attributes):
+        status = span.status
+        if (
+            status.description is None
+            and not span._events  # noqa: SLF001 - `events` copies; this is asked of every span
+            and self._harmless.issuperset(attributes)
+        ):
             return span
-        attributes = _copy(attributes)
+        events, attributes = span.events, _copy(attributes)
         where = Where(policy=self._policy, system=redaction.system(attributes))
         kept = self._attributes(attributes, where)
         kept_events = self._events(events, where)

@@ -75,14 +75,15 @@ class DelegatingTracer(trace.Tracer):
             self._bind()
         return self._real.start_span(*args, **kwargs)
 
-    @_agnosticcontextmanager
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> _SpanBlock:  # type: ignore[override]
         """Start a span and make it current; also a decorator, as the API promises."""
-        # Bound when the block is entered: a decorator may have been made before a fork.
+        return _SpanBlock(self, args, kwargs)
+
+    def real(self) -> trace.Tracer:
+        """Return the SDK tracer of this process."""
         if self._current.signals is not self._bound_to:
             self._bind()
-        with self._real.start_as_current_span(*args, **kwargs) as span:
-            yield span
+        return self._real
 
     def _bind(self) -> None:
         signals = self._current.get()
@@ -90,6 +91,40 @@ class DelegatingTracer(trace.Tracer):
         # The tracer before the mark: a thread that sees the mark must find the tracer.
         self._real = _NOOP if provider is None else provider.get_tracer(*self._scope)
         self._bound_to = signals
+
+
+class _SpanBlock:
+    """Ask for the SDK tracer when the block is entered: as a decorator it may cross a fork.
+
+    A class, not a generator: it stands around every span.
+    """
+
+    __slots__ = ("_args", "_block", "_kwargs", "_tracer")
+
+    def __init__(
+        self, tracer: DelegatingTracer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._tracer = tracer
+        self._args = args
+        self._kwargs = kwargs
+
+    def __enter__(self) -> trace.Span:
+        self._block = self._tracer.real().start_as_current_span(*self._args, **self._kwargs)
+        return self._block.__enter__()
+
+    def __exit__(self, *error: object) -> bool | None:
+        return self._block.__exit__(*error)
+
+    def __call__(self, function: Any) -> Any:
+        return _decorator(self._tracer, self._args, self._kwargs)(function)
+
+
+@_agnosticcontextmanager
+def _decorator(
+    tracer: DelegatingTracer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[trace.Span]:
+    with _SpanBlock(tracer, args, kwargs) as span:
+        yield span
 
 
 class SpanOutlet(SpanProcessor):
