@@ -8,6 +8,7 @@ current process.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -112,8 +113,13 @@ class _SpanBlock:
         self._block = self._tracer.real().start_as_current_span(*self._args, **self._kwargs)
         return self._block.__enter__()
 
-    def __exit__(self, *error: object) -> bool | None:
-        return self._block.__exit__(*error)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> bool | None:
+        return self._block.__exit__(kind, error, tb)
 
     def __call__(self, function: Any) -> Any:
         return _decorator(self._tracer, self._args, self._kwargs)(function)
