@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo import driver
 from demo.errors import DemoError
-from demo.options import parse
+from demo.options import Options, parse
 
 WRONG_PLACE = 2
 INTERRUPTED = 130
@@ -23,15 +23,28 @@ def main() -> int:
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
         options = parse(sys.argv[1:])
-        code = driver.run(options, console)
+        code = _run(options, console)
     except DemoError as error:
         errors.print(f"demo: {error}", style="red")
         return WRONG_PLACE
     except KeyboardInterrupt:
         errors.print("demo: interrupted; everything that it had started was stopped.")
         return INTERRUPTED
-    if code == 0 and options.temporary:
-        shutil.rmtree(options.data, ignore_errors=True)
+    return code
+
+
+def _run(options: Options, console: Console) -> int:
+    """Run the demo; keep its data and logs only where somebody has to look into them."""
+    keep = False
+    try:
+        code = driver.run(options, console)
+        keep = code != 0
+    except DemoError:
+        keep = True
+        raise
+    finally:
+        if options.temporary and not keep:
+            shutil.rmtree(options.data, ignore_errors=True)
     return code
 
 

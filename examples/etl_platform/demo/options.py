@@ -27,7 +27,7 @@ class Options:
     data: Path
     """Folder for database, store, landing zone and logs."""
     temporary: bool
-    """Whether the folder goes when all went well."""
+    """Whether the folder goes at the end; it stays when something went wrong."""
     web_port: int
     """Port of the web server."""
     otlp_port: int
@@ -50,11 +50,11 @@ def parse(arguments: Sequence[str]) -> Options:
     return Options(
         once=given.once,
         report=_writable_file(given.report) if given.report else None,
-        data=_writable_folder(given.data),
-        temporary=given.data is None,
         web_port=_free_port(web, option="--web-port"),
         otlp_port=_free_port(otlp, option="--otlp-port"),
         broker_port=_free_port(given.broker_port, option="--broker-port"),
+        data=_writable_folder(given.data),  # Last: nothing is left behind when the rest is wrong.
+        temporary=given.data is None,
     )
 
 
