@@ -18,7 +18,7 @@ from etl_telemetry.catalogue import DropReason, RunStatus
 from etl_telemetry.pipelines import inputs, report
 from etl_telemetry.pipelines.facts import Facts, Moment
 from etl_telemetry.pipelines.finish import Claim, conclude
-from etl_telemetry.pipelines.run import LocalRun, RunToken, attach, detach
+from etl_telemetry.pipelines.run import LocalRun, RunToken, attach, detach, take_own
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,7 +85,7 @@ class RunBlock:
         self._facts = facts
         self._attributes = attributes
         self._claim = claim
-        self._entered: list[_Entered] = []
+        self._entered: dict[int, _Entered] = {}
 
     def __enter__(self) -> LocalRun:
         run = self._facts.begin(LocalRun)
@@ -93,7 +93,7 @@ class RunBlock:
         # The monotonic clock measures; the wall clock only says when it began, and
         # may be set meanwhile.
         since_ns = time.perf_counter_ns() - (time.time_ns() - run.started_ns)
-        self._entered.append(_Entered(run, attach(run), since_ns))
+        self._entered[id(run)] = _Entered(run, attach(run), since_ns)
         report.started(run)
         report.audit_started(run)
         return run
@@ -104,7 +104,9 @@ class RunBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        entered = self._entered.pop()
+        entered = take_own(self._entered)
+        if entered is None:
+            return  # It was never entered.
         try:
             if error is None:
                 conclude(_finish(entered, None), claim=self._claim)

@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, SpanContext
 from etl_telemetry import guard
 from etl_telemetry.pipelines import report
 from etl_telemetry.pipelines.facts import Facts, Moment
-from etl_telemetry.pipelines.run import Run, RunToken, attach, detach
+from etl_telemetry.pipelines.run import Run, RunToken, attach, detach, take_own
 
 
 def begin_run(
@@ -53,11 +53,11 @@ class _Block(AbstractContextManager[Run]):
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._entered: list[tuple[Run, RunToken]] = []
+        self._entered: dict[int, tuple[Run, RunToken]] = {}
 
     def __enter__(self) -> Run:
         run = self._facts.begin(Run)
-        self._entered.append((run, attach(run)))
+        self._entered[id(run)] = run, attach(run)
         report.started(run)
         return run
 
@@ -67,7 +67,10 @@ class _Block(AbstractContextManager[Run]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        run, token = self._entered.pop()
+        entered = take_own(self._entered)
+        if entered is None:
+            return  # It was never entered.
+        run, token = entered
         try:
             if error is None:
                 with guard.absorb("ending the block of begin_run"):

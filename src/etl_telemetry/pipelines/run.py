@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -25,6 +25,7 @@ from etl_telemetry.values import AttributeValue
 
 _RUN = context_api.create_key("etl_telemetry-run")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EnteredT = TypeVar("_EnteredT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,17 @@ def detach(token: RunToken) -> None:
     if type(token) is RunToken and token.place is not None:
         token.fields.__exit__(None, None, None)
         token.place.leave()
+
+
+def take_own(entered: dict[int, _EnteredT]) -> _EnteredT | None:
+    """Take out what was entered here, of all that one block's object has under way.
+
+    By `id` of the run. Threads and tasks may share a block's object; each ends the run
+    that is current for it. Where none of them is (a generator that is closed elsewhere),
+    it is the last one.
+    """
+    found = entered.pop(id(current_run()), None)
+    return entered.popitem()[1] if found is None and entered else found
 
 
 @lru_cache(maxsize=1_024)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import AbstractContextManager
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -79,7 +78,11 @@ class Step:
         # Threads of the application may share the step.
         self._lock = threading.Lock()
         self._fields = log_context(**{STEP_TYPE: self._type})
-        self._block: AbstractContextManager[Span] | None = None
+        # Made once: where the object is entered again before its end, each entry is ended.
+        self._block = tracing.span(
+            STEP_SPAN.name.replace(f"{{{STEP_TYPE}}}", self._type),
+            attributes={STEP_TYPE: self._type},
+        )
         self._span: Span = INVALID_SPAN
         self._facts = {PIPELINE_NAME: UNKNOWN}
 
@@ -119,11 +122,8 @@ class Step:
         self._rows = {}
         with guard.absorb("entering a step"):
             self._facts = _run_facts(with_organization=True)
-            self._block = tracing.span(
-                STEP_SPAN.name.replace(f"{{{STEP_TYPE}}}", self._type),
-                attributes={STEP_TYPE: self._type, **self._facts},
-            )
             self._span = self._block.__enter__()
+            self._span.set_attributes(self._facts)
         self._fields.__enter__()
         return self
 
@@ -143,8 +143,9 @@ class Step:
                     self._check(rows_now)
         finally:
             self._fields.__exit__(None, None, None)
-            _leave(self._block, error_type, error, traceback)
-            self._block, self._span = None, INVALID_SPAN
+            with guard.absorb("ending a span"):
+                self._block.__exit__(error_type, error, traceback)
+            self._span = INVALID_SPAN
 
     def _add(self, word: str, value: object) -> None:
         # Hot path: some call it for every row.
@@ -179,7 +180,10 @@ class ConnectorOperation:
         self._type = metrics.label(type, attribute=CONNECTOR_TYPE)
         self._operation = metrics.label(operation, attribute=CONNECTOR_OPERATION)
         self._status = ConnectorStatus.SUCCESS.value
-        self._block: AbstractContextManager[Span] | None = None
+        self._block = tracing.span(
+            CONNECTOR_SPAN.name.replace(f"{{{CONNECTOR_OPERATION}}}", self._operation),
+            attributes={CONNECTOR_TYPE: self._type, CONNECTOR_OPERATION: self._operation},
+        )
         self._span: Span = INVALID_SPAN
         self._started = 0.0
 
@@ -190,14 +194,8 @@ class ConnectorOperation:
     def __enter__(self) -> Self:
         self._status = ConnectorStatus.SUCCESS.value
         with guard.absorb("entering a connector operation"):
-            name = CONNECTOR_SPAN.name.replace(f"{{{CONNECTOR_OPERATION}}}", self._operation)
-            attributes = {
-                CONNECTOR_TYPE: self._type,
-                CONNECTOR_OPERATION: self._operation,
-                **_run_facts(with_organization=False),
-            }
-            self._block = tracing.span(name, attributes=attributes)
             self._span = self._block.__enter__()
+            self._span.set_attributes(_run_facts(with_organization=False))
         self._started = perf_counter()
         return self
 
@@ -217,8 +215,9 @@ class ConnectorOperation:
                     self._type, self._operation, self._status, duration
                 )
         finally:
-            _leave(self._block, error_type, error, traceback)
-            self._block, self._span = None, INVALID_SPAN
+            with guard.absorb("ending a span"):
+                self._block.__exit__(error_type, error, traceback)
+            self._span = INVALID_SPAN
 
 
 def _run_facts(*, with_organization: bool) -> dict[str, str]:
@@ -230,14 +229,3 @@ def _run_facts(*, with_organization: bool) -> dict[str, str]:
     if with_organization:
         facts[PIPELINE_ORGANIZATION] = run.organization
     return facts
-
-
-def _leave(
-    block: AbstractContextManager[Span] | None,
-    error_type: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    if block is not None:
-        with guard.absorb("ending a span"):
-            block.__exit__(error_type, error, traceback)

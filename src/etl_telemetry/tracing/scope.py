@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
+from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from etl_telemetry.tracing.blocks import Block, Plan
@@ -45,7 +46,7 @@ class Scope:
         self._kind = kind
         self._attributes = attributes
         self._named = named
-        self._blocks: list[Block] = []
+        self._blocks: dict[int, Block] = {}
 
     def __enter__(self) -> Span:
         current: Span = INVALID_SPAN
@@ -55,9 +56,9 @@ class Scope:
             current = GuardedSpan(started)
             if started.is_recording():
                 self._describe(current)
-        block = Block(started)
-        self._blocks.append(block)
-        block.__enter__()
+        if started is not None:
+            block = self._blocks[id(started)] = Block(started)
+            block.__enter__()
         return current
 
     def __exit__(
@@ -66,8 +67,12 @@ class Scope:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if self._blocks:
-            self._blocks.pop().__exit__(kind, error, tb)
+        # Threads and tasks may share the object: each ends the span that is current for it.
+        block = self._blocks.pop(id(trace.get_current_span()), None)
+        if block is None and self._blocks:  # Closed elsewhere: the last one.
+            block = self._blocks.popitem()[1]
+        if block is not None:
+            block.__exit__(kind, error, tb)
 
     def _describe(self, current: Span) -> None:
         if self._attributes is not None:
