@@ -1,11 +1,13 @@
-"""Write the reference tables from the code: `{catalogue} metrics`, `{configuration}`.
+"""Write tables from the code and from measurements: `{catalogue} metrics`, `{configuration}`.
 
 Nothing is typed twice: what the package declares is what the page shows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -148,6 +150,46 @@ class Catalogue(Generated):
         return SECTIONS[self.arguments[0]]()
 
 
+def runtime_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Compare our runtime with what stands beside it in each measurement."""
+    rows = (
+        (name, f"{cost['ours_us']:.2f} µs", f"{cost['other_us']:.2f} µs", f"{cost['ratio']:.2f}")
+        for name, cost in results.items()
+    )
+    return table(("Measured", "Ours", "The other", "Ratio"), rows)
+
+
+def log_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Compare the log bridge with the stock handler."""
+    rows = (
+        (
+            name,
+            f"{cost['without_us']:.2f} µs",
+            f"{cost['ours_us']:.2f} µs",
+            f"{cost['stock_us']:.2f} µs",
+        )
+        for name, cost in results.items()
+        if "stock_us" in cost
+    )
+    return table(("One record with", "No telemetry", "Our bridge", "Stock handler"), rows)
+
+
+MEASURED = {"runtime": runtime_costs, "logs": log_costs}
+
+
+class Measured(Generated):
+    """`{measured} <name>`: figures that a benchmark has written."""
+
+    required_arguments = 1
+
+    def markdown(self) -> Iterator[str]:
+        """Return the table of the file that the page asks for."""
+        name = self.arguments[0]
+        path = Path(__file__).parent.parent / "benchmarks" / f"{name}.json"
+        self.env.note_dependency(str(path))
+        return MEASURED[name](json.loads(path.read_text())["results"])
+
+
 class Configuration(Generated):
     """`{configuration}`: every field."""
 
@@ -160,4 +202,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     """Register the directives."""
     app.add_directive("catalogue", Catalogue)
     app.add_directive("configuration", Configuration)
+    app.add_directive("measured", Measured)
     return {"parallel_read_safe": True}

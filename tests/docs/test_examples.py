@@ -18,8 +18,8 @@ RUNNER = Path(__file__).parent.parent / "support" / "run_page.py"
 SHIMS = Path(__file__).parent.parent / "support" / "shims"
 LANGUAGES = {
     *RUN, "text", "json", "toml", "ini", "yaml", "promql", "html", "http", "bash", "diff",
-    "{toctree}", "{include}", "{catalogue}", "{configuration}", "{eval-rst}", "{image}",
-    "{note}", "{warning}",
+    "{toctree}", "{include}", "{catalogue}", "{configuration}", "{measured}", "{eval-rst}",
+    "{image}", "{note}", "{warning}",
 }  # fmt: skip
 
 
