@@ -61,11 +61,17 @@ class _Process:
     """What was set up in this process tree."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.telemetry: Telemetry | None = None
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
 
-    def after_fork_in_child(self) -> None:
-        self.lock = threading.RLock()
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock of this process: a thread of the parent may have held the parent's."""
+        # No at-fork hook: until the set-up is through, there is none.
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.RLock(), os.getpid()
+        return self._lock
 
 
 _process = _Process()
@@ -136,7 +142,6 @@ def _install(config: Config) -> Lifecycle:
     foreign = lifecycle.install()
     if foreign:
         _log.warning("telemetry_set_up_elsewhere", extra={"signals": ", ".join(foreign)})
-    os.register_at_fork(after_in_child=_process.after_fork_in_child)
     propagation.install(config.propagators)
     metrics.configure(
         max_pipelines=config.max_pipelines, max_organizations=config.max_organizations

@@ -321,6 +321,36 @@ def test_recording_while_the_sdk_holds_its_locks_does_not_deadlock() -> None:
         assert query.sum_latest("things") == {(): 4000}
 
 
+def test_a_fork_in_the_middle_of_the_set_up_leaves_a_child_that_can_be_set_up() -> None:
+    """Another thread of the parent holds the lock of the set-up at the fork (trap 1)."""
+    script = dedent("""
+        import os, signal, threading
+        from etl_telemetry import setup, setup_telemetry
+        going, go_on = threading.Event(), threading.Event()
+        first = setup._first
+        def slow(options):
+            going.set()
+            go_on.wait(30)
+            return first(options)
+        setup._first = slow
+        thread = threading.Thread(target=lambda: setup_telemetry())
+        thread.start()
+        going.wait(30)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)  # A child that hangs is killed.
+            setup._first = first
+            setup_telemetry()
+            os._exit(0)
+        go_on.set()
+        thread.join()
+        assert os.waitpid(pid, 0)[1] == 0
+    """)
+    with receiving() as (receiver, _):
+        result = run(script, receiver.address)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("used", ["before", "at exit"])
 def test_exit_handlers_of_the_application_may_log(used: str) -> None:
     """Since Python 3.12 no thread starts at the exit: ours run, or it is said in one line."""
