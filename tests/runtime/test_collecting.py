@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from etl_telemetry import guard
 from etl_telemetry.runtime.collecting import Collector, Postponed
 
 
@@ -69,3 +70,17 @@ def test_postponed_measurements_are_recorded_before_the_collection() -> None:
     collector.start()
     assert collector.flush().wait(time.monotonic() + 10)
     assert order == [5, "collected"]
+
+
+def test_postponed_measurements_that_find_no_place_are_counted() -> None:
+    """A destructor that measures without end neither fills the memory nor loses in silence."""
+    guard.reset_after_fork()
+    kept: list[object] = []
+    postponed = Postponed()
+    for number in range(10_003):
+        postponed.add(lambda value, attributes, context: kept.append(value), number, None, None)
+    assert guard.drops() == {}
+    postponed.record()
+    assert kept == list(range(3, 10_003))
+    assert guard.drops() == {"queue_full": 3}
+    guard.reset_after_fork()

@@ -18,7 +18,10 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from etl_telemetry import guard
+from etl_telemetry.catalogue import DropReason
 from etl_telemetry.runtime.batching import Pending
+
+_MAX_WAITING = 10_000
 
 
 class _Inside(threading.local):
@@ -37,16 +40,20 @@ class Postponed:
 
     def __init__(self) -> None:
         self.inside = _Inside()
-        self._waiting: deque[Callable[[], None]] = deque(maxlen=10_000)
+        self._waiting: deque[Callable[[], None]] = deque(maxlen=_MAX_WAITING)
+        self._lost = 0
 
     def add(self, method: Callable[..., None], value: Any, attributes: Any, context: Any) -> None:
         """Keep one measurement, with the context it was made in."""
+        if len(self._waiting) >= _MAX_WAITING:
+            self._lost += 1  # Counted later: a log record from here might take any lock.
         context = get_current() if context is None else context
         self._waiting.append(lambda: method(value, attributes, context))
 
     def after_fork_in_child(self) -> None:
         """Forget what the parent postponed, and that its thread was inside."""
         self._waiting.clear()
+        self._lost = 0
         self.inside.busy = False
 
     def record(self) -> None:
@@ -54,6 +61,9 @@ class Postponed:
         while self._waiting:
             with guard.absorb("recording a postponed measurement"):
                 self._waiting.popleft()()
+        lost, self._lost = self._lost, 0
+        if lost:
+            guard.drop(DropReason.QUEUE_FULL, detail="too many measurements waited", count=lost)
 
 
 class Collector:
