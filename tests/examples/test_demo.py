@@ -36,6 +36,8 @@ FACTS = Facts(
     runs={("daily", "success"): 2, ("daily", "failed"): 1},
     traces={("daily", "success"): 2, ("daily", "failed"): 1},
     tasks={("daily", "load", "success"): 3, ("daily", "load", "retried"): 1},
+    records={("load", "success"): 3, ("load", "retried"): 1},
+    spans={("all tasks",): 4},
     rows={("daily", "load", "read"): 5, ("daily", "load", "processed"): 4,
           ("daily", "load", "rejected"): 1},
 )  # fmt: skip
@@ -46,7 +48,7 @@ def test_equal_accounts_have_no_differences() -> None:
     assert differences(from_ledger(LEDGER), FACTS) == []
 
 
-@pytest.mark.parametrize("fact", ["runs", "traces", "tasks", "rows"])
+@pytest.mark.parametrize("fact", ["runs", "traces", "tasks", "records", "rows"])
 def test_every_kind_of_difference_is_named(fact: str) -> None:
     """One too few, one too many, and one that only one side has: each is named with its key."""
     counts = dict(getattr(FACTS, fact))

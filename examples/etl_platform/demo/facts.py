@@ -16,6 +16,11 @@ Counts = Mapping[tuple[str, ...], int]
 ROW_KINDS = ("read", "processed", "rejected", "skipped")
 RUN_SPAN = "pipeline run "
 """How the name of a run's root span begins."""
+TASK_SPAN = "run/"
+"""How the name of a delivery's span begins."""
+TASK_RECORDS = ("task_completed", "task_failed", "task_retried", "task_revoked")
+"""The log record that a delivery ends with is one of these."""
+EVERY_TASK = ("all tasks",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,10 @@ class Facts:
     """The same runs, counted by the root spans of their traces."""
     tasks: Counts
     """Deliveries of tasks, by pipeline, type and status."""
+    records: Counts
+    """The same deliveries, counted by the log record that each ends with, by type and status."""
+    spans: Counts
+    """The same deliveries, counted by their spans, all together."""
     rows: Counts
     """Rows of steps that ended well, by pipeline, step and kind."""
 
@@ -37,7 +46,7 @@ class Difference:
     """One count on which the sides do not agree."""
 
     fact: str
-    """What was counted: runs, traces, tasks or rows."""
+    """What was counted: runs, traces, tasks, records, spans or rows."""
     key: tuple[str, ...]
     """Pipeline and status, with the type of a task; or pipeline, step and kind of rows."""
     ledger: int
@@ -75,7 +84,18 @@ def from_ledger(ledger: Mapping[str, Any]) -> Facts:
         for step, counts in steps.items()
         for kind in ROW_KINDS
     }
-    return Facts(runs=runs, traces=runs, tasks=dict(_leaves(ledger["tasks"])), rows=rows)
+    tasks = dict(_leaves(ledger["tasks"]))
+    records: Counter[tuple[str, ...]] = Counter()
+    for (_, *key), number in tasks.items():
+        records[tuple(key)] += number
+    return Facts(
+        runs=runs,
+        traces=runs,
+        tasks=tasks,
+        records=records,
+        spans={EVERY_TASK: records.total()},
+        rows=rows,
+    )
 
 
 def _leaves(nested: Mapping[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -97,6 +117,8 @@ def arrived(query: Query) -> Facts:
         runs=_sums(query, "pipeline.executions", "pipeline.name", "status"),
         traces=_traces(query),
         tasks=_sums(query, "task.executions", "pipeline.name", "task.type", "status"),
+        records=_records(query),
+        spans={EVERY_TASK: _deliveries(query)},
         rows=rows,
     )
 
@@ -124,3 +146,17 @@ def _traces(query: Query) -> dict[tuple[str, ...], int]:
         key = (str(span.attributes["pipeline.name"]), str(span.attributes["pipeline.status"]))
         counts[key] += span.received  # Twice the same span is one too many.
     return dict(counts)
+
+
+def _records(query: Query) -> dict[tuple[str, ...], int]:
+    ends = (
+        record.attributes
+        for record in query.logs(logger="etl_telemetry.celery", limit=None)
+        if record.body in TASK_RECORDS
+    )
+    return dict(Counter((str(end["task.type"]), str(end["task.status"])) for end in ends))
+
+
+def _deliveries(query: Query) -> int:
+    spans = query.spans(limit=None)
+    return sum(span.received for span in spans if span.name.startswith(TASK_SPAN))

@@ -32,8 +32,8 @@ def _total(summary: Summary) -> str:
     facts = summary.facts
     return (
         f"{sum(facts.runs.values()):,} runs, {sum(facts.traces.values()):,} run traces, "
-        f"{sum(facts.tasks.values()):,} task deliveries, "
-        f"{summary.rows().get('read', 0):,} rows read, by pipeline and status"
+        f"{sum(facts.tasks.values()):,} task deliveries with their spans and log records, "
+        f"{summary.rows()['read']:,} rows read"
     )
 
 
