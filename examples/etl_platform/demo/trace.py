@@ -94,9 +94,8 @@ def show(example: Example) -> RenderableType:
 def _grow(tree: Tree, spans: Sequence[Span], children: dict[str | None, list[Span]]) -> None:
     for _, same in groupby(spans, key=lambda span: (span.name, span.status, span.kind)):
         alike = list(same)
-        branch = tree.add(_line(alike))
-        if len(alike) == 1:
-            _grow(branch, children[alike[0].span_id], children)
+        # Of many alike only the first is followed further down: it stands for the others.
+        _grow(tree.add(_line(alike)), children[alike[0].span_id], children)
 
 
 def _line(alike: Sequence[Span]) -> Text:
