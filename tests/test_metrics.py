@@ -280,3 +280,24 @@ def test_no_input_raises_or_spoils_others(a: object, b: object, c: object, d: ob
     metrics.configure(max_pipelines=2_000, max_organizations=50)
     record_each()
     assert seen.values() == EACH
+
+
+@pytest.mark.parametrize(
+    ("executions", "since"),
+    [(None, 1.0), ([], math.nan), ([], "yesterday"), (3, 1.0), ([], -1)],
+)
+def test_a_ledger_that_is_none_is_refused(
+    seen: Telemetry, executions: object, since: object
+) -> None:
+    """Nothing is counted, nothing raises, and the refusal is."""
+    rebuild = metrics.rebuild_pipeline_executions
+    assert rebuild(executions, since=since) == 0  # type: ignore[arg-type]
+    assert seen.values() == {}
+    assert guard.drops() == {"invalid_value": 1}
+
+
+def test_an_odd_row_of_a_ledger_costs_itself_only(seen: Telemetry) -> None:
+    """The rows around it are counted."""
+    rows = [("daily", "acme", "success", 1.0), 7, ("daily", "acme", "success", 2.0)]
+    assert metrics.rebuild_pipeline_executions(rows, since=1.0) == 2  # type: ignore[arg-type]
+    assert seen.values()["pipeline.executions"] == {RUN: 2}

@@ -7,6 +7,7 @@ it does not know, which can deadlock with a log handler that touches the span
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -19,6 +20,11 @@ AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] |
 DEFAULT_LIMIT = 1_024
 MAX_ITEMS = 128
 _INT64 = 2**63
+_CONTAINERS = reprlib.Repr()
+_CONTAINERS.maxlevel = 3
+_CONTAINERS.maxlist = _CONTAINERS.maxtuple = _CONTAINERS.maxdict = 32
+_CONTAINERS.maxset = _CONTAINERS.maxfrozenset = 32
+_CONTAINERS.maxstring = _CONTAINERS.maxother = _CONTAINERS.maxlong = DEFAULT_LIMIT
 _MAX_FLOAT = sys.float_info.max
 
 
@@ -107,6 +113,8 @@ def _printed(value: object, limit: int) -> str:
             result = bytes(value[: limit + 1]).decode("utf-8", "replace")
         elif isinstance(value, str):
             result = str.__str__(value)  # A subclass may print itself as it likes.
+        elif isinstance(value, (list, tuple, dict, set, frozenset)):
+            result = _CONTAINERS.repr(value)  # `str` of lists that share lists never ends.
         else:
             result = str.__str__(str(value))
     return result

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import uuid
 
+import pytest
+
 from etl_telemetry.config import resolve
 from etl_telemetry.runtime.resource import build_resource
 from support.process import receiving, run
@@ -46,6 +48,12 @@ def test_a_resource_names_service_version_environment_and_process() -> None:
         "deployment.environment.name": "production",
         "team": "data",
     }
+
+
+def test_the_detectors_that_the_user_names_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's own variable for more detectors works as everywhere."""
+    monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "otel,os")
+    assert build_resource(resolve({}, {}, None), forks=0).attributes["os.type"] == "linux"
 
 
 def test_each_resource_is_a_writer_of_its_own() -> None:

@@ -264,3 +264,11 @@ def test_place_heals_what_others_left_current() -> None:
         )
         Place(context)
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def test_an_attribute_may_be_called_name(seen: Telemetry) -> None:
+    """The span's own name is positional, so that no attribute's name is taken."""
+    with span("work", name="flights"):
+        pass
+    (finished,) = seen.spans()
+    assert (finished.name, dict(finished.attributes or {})["name"]) == ("work", "flights")

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from etl_telemetry.catalogue import PIPELINE_EXECUTION_DURATION, PIPELINE_EXECUTIONS, RunStatus
+from etl_telemetry import guard, values
+from etl_telemetry.catalogue import (
+    PIPELINE_EXECUTION_DURATION,
+    PIPELINE_EXECUTIONS,
+    DropReason,
+    RunStatus,
+)
 from etl_telemetry.metrics.record import Seconds, record_pipeline_execution
 
 Execution = tuple[str, str, RunStatus | str, Seconds | None]
@@ -40,12 +46,19 @@ def rebuild_pipeline_executions(executions: Iterable[Execution], *, since: datet
     >>> rebuild_pipeline_executions([("daily", "acme", "success", 12.5)], since=1.76e9)
     1
     """
-    begin = since.timestamp() if isinstance(since, datetime) else since
+    begin = values.seconds(since.timestamp() if isinstance(since, datetime) else since)
+    if begin is None or not isinstance(executions, Iterable):
+        guard.drop(
+            DropReason.INVALID_VALUE, detail="a ledger is rows, and the time at which it begins"
+        )
+        return 0
+    rows = list(executions)  # An error of the application's database is the application's.
     number = 0
     with _state.lock:  # No collection may see half of the past.
-        for execution in executions:
-            record_pipeline_execution(*execution)
-            number += 1
+        for row in rows:
+            with guard.absorb("counting a row of the ledger", reason=DropReason.INVALID_VALUE):
+                record_pipeline_execution(*row)
+                number += 1
         for metric in (PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION):
             _state.begins[metric.name] = int(begin * 1e9)
     return number

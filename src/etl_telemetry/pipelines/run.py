@@ -137,8 +137,9 @@ class LocalRun(Run):
 
     def set_attribute(self, key: str, value: object) -> None:
         """Add an attribute to its span; of one key the last value counts."""
-        if len(self.ending.attributes) < inputs.MAX_ATTRIBUTES:
-            name = metrics.label(key, attribute="an attribute's name")
+        name = metrics.label(key, attribute="an attribute's name")
+        known = self.ending.attributes
+        if name in known or len(known) < inputs.MAX_ATTRIBUTES:
             self.ending.attributes.update(inputs.span_attributes({name: value}))
         else:
             inputs.invalid(f"a run has at most {inputs.MAX_ATTRIBUTES} attributes")

@@ -66,10 +66,11 @@ class Lifecycle:
         Returns the signals of which another distribution already holds the
         provider: there we cooperate, and its fork behaviour holds, not ours.
         """
+        # Before anything that a fork in another thread could take along half made.
+        os.register_at_fork(after_in_child=self._after_fork_in_child)
         foreign = self._set_providers()
         quieten_exporters()
         self._observe()
-        os.register_at_fork(after_in_child=self._after_fork_in_child)
         # Children of multiprocessing run no exit handlers but these.
         multiprocessing.util.register_after_fork(self, _finalize_child)
         if multiprocessing.parent_process() is not None:

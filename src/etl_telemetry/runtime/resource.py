@@ -6,10 +6,8 @@ import uuid
 from importlib.metadata import version
 
 from opentelemetry.sdk.resources import (
-    OTELResourceDetector,
     ProcessResourceDetector,
     Resource,
-    get_aggregated_resources,
 )
 
 from etl_telemetry.catalogue import DEPLOYMENT_ENVIRONMENT_NAME, SERVICE_INSTANCE_ID
@@ -26,7 +24,8 @@ def build_resource(config: Config, *, forks: int) -> Resource:
     of its series. A configured one names the process that was set up; its forked
     children get a suffix, or their sums would overwrite one another.
     """
-    detected = get_aggregated_resources([OTELResourceDetector(), ProcessResourceDetector()])
+    # `create` asks the detectors of OTEL_EXPERIMENTAL_RESOURCE_DETECTORS (host, os, clouds).
+    detected = Resource.create({}).merge(ProcessResourceDetector().detect())
     public = {k: v for k, v in detected.attributes.items() if k not in _PRIVATE}
     if config.service_instance_id is not None:
         # The name of a writer that outlives its process: a new pid would make it another one.

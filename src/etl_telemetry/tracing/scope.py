@@ -15,6 +15,7 @@ from etl_telemetry.tracing.names import span_attributes, span_kind, span_name
 
 def span(
     name: str,
+    /,
     *,
     attributes: Mapping[str, object] | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
