@@ -6,7 +6,9 @@ certificates, compression, temporality) from the environment themselves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExporter
@@ -23,61 +25,56 @@ if TYPE_CHECKING:
 _OK = 200
 
 
+@dataclass(frozen=True, slots=True)
+class _Signal:
+    """Where the exporters of one signal are."""
+
+    name: str
+    """Its name in the configuration, and in its path over HTTP."""
+    console: type
+    """Exporter to the console."""
+    module: str
+    """Module of its OTLP exporters, within the package of the protocol."""
+    exporter: str
+    """Class of its OTLP exporters."""
+
+
+_TRACES = _Signal("traces", ConsoleSpanExporter, "trace_exporter", "OTLPSpanExporter")
+_METRICS = _Signal("metrics", ConsoleMetricExporter, "metric_exporter", "OTLPMetricExporter")
+_LOGS = _Signal("logs", ConsoleLogRecordExporter, "_log_exporter", "OTLPLogExporter")
+
+
 def span_exporter(config: Config) -> SpanExporter | None:
     """Return the exporter of spans, or None where traces are switched off."""
-    if not config.tracing or config.traces_exporter == "none":
-        return None
-    if config.traces_exporter == "console":
-        return ConsoleSpanExporter()
-    if config.traces_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-            OTLPSpanExporter as GrpcSpanExporter,
-        )
-
-        return GrpcSpanExporter(**_grpc(config, config.traces_endpoint))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
-        OTLPSpanExporter,
-    )
-
-    return OTLPSpanExporter(**_http(config, config.traces_endpoint, "v1/traces"))
+    return cast("SpanExporter | None", _exporter(_TRACES, config) if config.tracing else None)
 
 
 def metric_exporter(config: Config) -> MetricExporter | None:
     """Return the exporter of metrics, or None where metrics are switched off."""
-    if config.metrics_exporter == "none":
-        return None
-    if config.metrics_exporter == "console":
-        return ConsoleMetricExporter()
-    if config.metrics_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-            OTLPMetricExporter as GrpcMetricExporter,
-        )
-
-        return GrpcMetricExporter(**_grpc(config, config.metrics_endpoint))
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
-        OTLPMetricExporter,
-    )
-
-    return OTLPMetricExporter(**_http(config, config.metrics_endpoint, "v1/metrics"))
+    return cast("MetricExporter | None", _exporter(_METRICS, config))
 
 
 def log_exporter(config: Config) -> LogRecordExporter | None:
     """Return the exporter of log records, or None where logs are switched off."""
-    if config.logs_exporter == "none":
+    return cast("LogRecordExporter | None", _exporter(_LOGS, config))
+
+
+def _exporter(signal: _Signal, config: Config) -> object:
+    kind = getattr(config, f"{signal.name}_exporter")
+    if kind == "none":
         return None
-    if config.logs_exporter == "console":
-        return ConsoleLogRecordExporter()
-    if config.logs_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import (
-            OTLPLogExporter as GrpcLogExporter,
-        )
+    if kind == "console":
+        return signal.console()
+    endpoint = getattr(config, f"{signal.name}_endpoint")
+    if getattr(config, f"{signal.name}_protocol") == "grpc":
+        # Imported here only: gRPC is slow to import, and rarely used.
+        return _otlp("grpc", signal)(**_grpc(config, endpoint))
+    return _otlp("http", signal)(**_http(config, endpoint, f"v1/{signal.name}"))
 
-        return GrpcLogExporter(**_grpc(config, config.logs_endpoint))
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import (
-        OTLPLogExporter,
-    )
 
-    return OTLPLogExporter(**_http(config, config.logs_endpoint, "v1/logs"))
+def _otlp(protocol: str, signal: _Signal) -> Any:
+    module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{signal.module}")
+    return getattr(module, signal.exporter)
 
 
 def _http(config: Config, own_endpoint: str | None, path: str) -> dict[str, Any]:
