@@ -174,7 +174,7 @@ def log_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     return table(("One record with", "No telemetry", "Our bridge", "Stock handler"), rows)
 
 
-def demo_time(results: Mapping[str, Any]) -> Iterator[str]:
+def demo_time(results: Mapping[str, float]) -> Iterator[str]:
     """Say how long the demo took, and how long it may take."""
     row = (f"{results['seconds']:.0f} s", f"{results['goal_seconds']} s", str(results["equal"]))
     return table(("Installed environment to report", "To reach", "Ledger equals telemetry"), [row])
