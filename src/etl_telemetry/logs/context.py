@@ -9,11 +9,14 @@ application.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from types import MappingProxyType, TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
+
+from etl_telemetry import generators
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,9 +119,9 @@ def _decorated(context: log_context, function: Callable[..., Any]) -> Callable[.
     if inspect.iscoroutinefunction(function):
         return _coroutine(context, function)
     if inspect.isasyncgenfunction(function):
-        return _async_generator(context, function)
+        return generators.async_generator(function, lambda *_: nullcontext(context))
     if inspect.isgeneratorfunction(function):
-        return _generator(context, function)
+        return generators.generator(function, lambda *_: nullcontext(context))
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -133,57 +136,5 @@ def _coroutine(context: log_context, function: Callable[..., Any]) -> Callable[.
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with context:
             return await function(*args, **kwargs)
-
-    return wrapper
-
-
-def _generator(context: log_context, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Drive the generator, with the fields set only while its body runs."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        body = function(*args, **kwargs)
-        resume, value = body.send, None
-        while True:
-            try:
-                with context:
-                    item = resume(value)
-            except StopIteration as end:
-                return end.value
-            try:
-                value = yield item
-                resume = body.send
-            except GeneratorExit:
-                with context:
-                    body.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - handed to the body, as `yield from` does
-                resume, value = body.throw, error
-
-    return wrapper
-
-
-def _async_generator(context: log_context, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Do what `_generator` does, for an async generator."""
-
-    @wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        body = function(*args, **kwargs)
-        resume, value = body.asend, None
-        while True:
-            try:
-                with context:
-                    item = await resume(value)
-            except StopAsyncIteration:
-                return
-            try:
-                value = yield item
-                resume = body.asend
-            except GeneratorExit:
-                with context:
-                    await body.aclose()
-                raise
-            except BaseException as error:  # noqa: BLE001 - handed to the body
-                resume, value = body.athrow, error
 
     return wrapper

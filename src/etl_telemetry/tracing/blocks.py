@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -77,19 +77,19 @@ class Block:
 class Steps:
     """One run of a generator: its span lasts from the first step to the end.
 
-    It is current only while the generator's own body runs: `step` is entered for
-    each resumption, in whatever context the consumer is then. What the body made
-    current inside is there again at the next step.
+    It is current only while the generator's own body runs: the step that the block
+    gets is entered for each resumption, in whatever context the consumer is then.
+    What the body made current inside is there again at the next step.
     """
 
-    __slots__ = ("_span", "step")
+    __slots__ = ("_span", "_step")
 
     def __init__(self, span: Span | None) -> None:
         self._span = span
-        self.step = Step(None if span is None else trace.set_span_in_context(span))
+        self._step = Step(None if span is None else trace.set_span_in_context(span))
 
-    def __enter__(self) -> Self:
-        return self
+    def __enter__(self) -> Step:
+        return self._step
 
     def __exit__(
         self,
@@ -118,77 +118,6 @@ class Step:
         if self._place is not None:
             self._context = context_api.get_current()
             self._place.leave()
-
-
-class Slices:
-    """Await something in the context of a generator's body, which is current while it runs only.
-
-    Not while it waits: an async generator that the garbage collector finalizes without
-    an event loop is left there for good, in whatever context the collector ran.
-    """
-
-    __slots__ = ("_inner", "_step")
-
-    def __init__(self, awaitable: Awaitable[Any], step: Step) -> None:
-        # What `asend` and `athrow` return has these methods (PEP 525).
-        self._inner = awaitable.__await__()
-        self._step = step
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        """Go on with what was waited for."""
-        with self._step:
-            return self._inner.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Go on with an error: a cancellation, for one."""
-        with self._step:
-            return self._inner.throw(*error)
-
-    def close(self) -> None:
-        """Wait no more."""
-        with self._step:
-            self._inner.close()
-
-
-class Thrown:
-    """Catch what a consumer throws into a generator, to hand it on to the body.
-
-    A `with` rather than an `except`: outside of the handler the exception has the
-    context that it would have without us.
-    """
-
-    __slots__ = ("_error",)
-
-    def __init__(self) -> None:
-        self._error: BaseException | None = None
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> bool:
-        if error is None:
-            return False
-        self._error = error
-        return True
-
-    def take(self) -> BaseException | None:
-        """Return what was thrown, and forget it: it holds the consumer's frames."""
-        error, self._error = self._error, None
-        return error
 
 
 def end(span: Span, error: BaseException | None) -> None:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from etl_telemetry.tracing.blocks import Block, Plan, Slices, Steps, Thrown
+from etl_telemetry import generators
+from etl_telemetry.tracing.blocks import Block, Plan, Steps
 
 
 def wrapper_for(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
     """Return `function` with a span around each call, of the same kind as it is."""
     # An object's own call decides: `inspect` does not look at the type of an instance.
     call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-    for kind, wrap in (
-        (inspect.isasyncgenfunction, _async_generator),
-        (inspect.iscoroutinefunction, _coroutine),
-        (inspect.isgeneratorfunction, _generator),
-    ):
-        if kind(function) or kind(call):
-            return wrap(function, plan)
-    return _function(function, plan)
+
+    def is_kind(test: Callable[[object], bool]) -> bool:
+        return test(function) or test(call)
+
+    def begin(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Steps:
+        return Steps(plan.start(args, kwargs))
+
+    if is_kind(inspect.isasyncgenfunction):
+        return generators.async_generator(function, begin)
+    if is_kind(inspect.isgeneratorfunction):
+        return generators.generator(function, begin)
+    wrap = _coroutine if is_kind(inspect.iscoroutinefunction) else _function
+    return wrap(function, plan)
 
 
 def _function(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
@@ -43,68 +48,3 @@ def _coroutine(
             return await function(*args, **kwargs)
 
     return traced
-
-
-def _generator(
-    function: Callable[..., Generator[Any, Any, Any]], plan: Plan
-) -> Callable[..., Generator[Any, Any, Any]]:
-    @functools.wraps(function)
-    def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        # Not `yield from`: it answers close() and throw(GeneratorExit) by itself, and in Python
-        # 3.13 the value that close() returns would be lost.
-        body = function(*args, **kwargs)
-        resume: Callable[[Any], Any] = body.send
-        given: Any = None
-        thrown = Thrown()
-        with Steps(plan.start(args, kwargs)) as run:
-            while True:
-                try:
-                    with run.step:
-                        item = resume(given)
-                except StopIteration as stop:
-                    return stop.value
-                with thrown:
-                    given = yield item
-                    resume = body.send
-                    continue
-                resume, given = body.throw, thrown.take()
-
-    return traced
-
-
-def _async_generator(
-    function: Callable[..., AsyncGenerator[Any, Any]], plan: Plan
-) -> Callable[..., AsyncGenerator[Any, Any]]:
-    @functools.wraps(function)
-    async def traced(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        body = function(*args, **kwargs)
-        resume: Callable[[Any], Awaitable[Any]] = functools.partial(_first, body)
-        given: Any = None
-        thrown = Thrown()
-        with Steps(plan.start(args, kwargs)) as run:
-            while True:
-                try:
-                    item = await Slices(resume(given), run.step)
-                except StopAsyncIteration:
-                    return
-                with thrown:
-                    given = yield item
-                    resume = body.asend
-                    continue
-                resume, given = body.athrow, thrown.take()
-
-    return traced
-
-
-def _first(body: AsyncGenerator[Any, Any], given: Any) -> Awaitable[Any]:
-    """Begin an async generator without the event loop's notice.
-
-    The loop closes every generator that it has seen begin, at its end. It has seen
-    the wrapper, which closes the body; closing both at once is an error.
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
-    try:
-        return body.asend(given)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
