@@ -44,6 +44,28 @@ _METRICS = _Signal("metrics", ConsoleMetricExporter, "metric_exporter", "OTLPMet
 _LOGS = _Signal("logs", ConsoleLogRecordExporter, "_log_exporter", "OTLPLogExporter")
 
 
+_LATE = {
+    "http": ("requests",),
+    # `importlib.metadata` reads versions with the parser; `requests` brings it along.
+    "grpc": ("grpc.experimental", "grpc._channel", "email.parser"),
+}
+"""What is imported only when the first exporter of a protocol is made."""
+
+
+def load(config: Config) -> None:
+    """Import what a configuration asks for, in the process that is set up.
+
+    At first use it is too late: a fork while another thread imports leaves the
+    module's lock held, and the child waits for it for ever.
+    """
+    for signal in (_TRACES, _METRICS, _LOGS):
+        if getattr(config, f"{signal.name}_exporter") == "otlp":
+            protocol = _protocol(signal, config)
+            _otlp(protocol, signal)
+            for module in _LATE[protocol]:
+                import_module(module)
+
+
 def span_exporter(config: Config) -> SpanExporter | None:
     """Return the exporter of spans, or None where traces are switched off."""
     return cast("SpanExporter | None", _exporter(_TRACES, config) if config.tracing else None)
@@ -66,13 +88,18 @@ def _exporter(signal: _Signal, config: Config) -> object:
     if kind == "console":
         return signal.console()
     endpoint = getattr(config, f"{signal.name}_endpoint")
-    if getattr(config, f"{signal.name}_protocol") == "grpc":
-        # Imported here only: gRPC is slow to import, and rarely used.
-        return _otlp("grpc", signal)(**_grpc(config, endpoint))
-    return _otlp("http", signal)(**_http(config, endpoint, f"v1/{signal.name}"))
+    protocol = _protocol(signal, config)
+    if protocol == "grpc":
+        return _otlp(protocol, signal)(**_grpc(config, endpoint))
+    return _otlp(protocol, signal)(**_http(config, endpoint, f"v1/{signal.name}"))
+
+
+def _protocol(signal: _Signal, config: Config) -> str:
+    return "grpc" if getattr(config, f"{signal.name}_protocol") == "grpc" else "http"
 
 
 def _otlp(protocol: str, signal: _Signal) -> Any:
+    # By name: gRPC is slow to import, and rarely used.
     module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{signal.module}")
     return getattr(module, signal.exporter)
 

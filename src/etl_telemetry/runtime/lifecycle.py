@@ -30,6 +30,7 @@ from etl_telemetry.catalogue import (
 )
 from etl_telemetry.config import Config
 from etl_telemetry.metrics import rebuild
+from etl_telemetry.runtime import exporters
 from etl_telemetry.runtime.build import build_signals
 from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.current import Current, Signals
@@ -67,6 +68,7 @@ class Lifecycle:
         provider: there we cooperate, and its fork behaviour holds, not ours.
         """
         # Before anything that a fork in another thread could take along half made.
+        exporters.load(self.config)
         os.register_at_fork(after_in_child=self._after_fork_in_child)
         foreign = self._set_providers()
         quieten_exporters()
