@@ -99,7 +99,9 @@ class Project:
         )
 
     @contextmanager
-    def serving(self, *words: str, **env: str) -> Iterator[str]:
+    def serving(
+        self, *words: str, stop: signal.Signals = signal.SIGINT, **env: str
+    ) -> Iterator[str]:
         """Run a server, `{port}` in its words replaced; give its address while it serves."""
         port = free_port()
         log = self.folder / "server.log"
@@ -118,7 +120,7 @@ class Project:
             yield f"http://127.0.0.1:{port}"
         finally:
             # The group: the reloader's child serves.
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, stop)
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:

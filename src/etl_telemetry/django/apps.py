@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from etl_telemetry.django import checks
+from etl_telemetry.django import asgi, checks
 from etl_telemetry.setup import setup_telemetry
 
 
@@ -22,4 +22,5 @@ class EtlTelemetryConfig(AppConfig):
         is wrong; a command that exports nothing goes on, and `check` warns.
         """
         checks.connect()
-        setup_telemetry()
+        if setup_telemetry().active:
+            asgi.answer_lifespan()
