@@ -106,6 +106,41 @@ def test_a_library_without_its_instrumentor_names_the_instrumentor() -> None:
     assert entry.missing == "opentelemetry-instrumentation-json"
 
 
+FORGOTTEN = """
+import logging, sys
+from django.conf import settings
+
+class Hidden:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hidden())
+logging.basicConfig(stream=sys.stdout, format="%(message)s", level="WARNING")
+import django
+from celery import signals
+from etl_telemetry import setup_telemetry
+setup_telemetry(traces_exporter="none", metrics_exporter="none", logs_exporter="none")
+settings.configure(INSTALLED_APPS=["etl_telemetry.django"])
+django.setup()
+for _ in range(2):
+    signals.worker_init.send(None)
+"""
+
+
+@pytest.mark.parametrize("name", ["django", "celery"])
+def test_a_framework_in_use_without_its_extra_is_one_warning(name: str) -> None:
+    """Nothing of it would arrive, and nobody would know why; the last line is to copy and paste."""
+    package = f"opentelemetry.instrumentation.{name}"
+    script = f"import sys; sys.argv = ['', {package!r}]\n{FORGOTTEN}"
+    assert in_a_new_process(script, PYTHONPATH=TESTS) == (
+        f"instrumentation_extra_missing: etl-telemetry: instrumenting {name} needs the package "
+        f"'opentelemetry-instrumentation-{name}', which is not installed.\n"
+        "Install it with:\n"
+        f"    pip install 'etl-telemetry[{name}]'"
+    )
+
+
 @pytest.mark.parametrize(
     ("library", "mark"), [(redis, "_datadog_patch"), (requests, "__datadog_patch")]
 )

@@ -30,6 +30,7 @@ from opentelemetry.context import Context
 
 from etl_telemetry import catalogue, guard
 from etl_telemetry.config import Config
+from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.runtime import log_bridge
 from etl_telemetry.runtime.lifecycle import Lifecycle
 
@@ -43,9 +44,9 @@ _log = logging.getLogger("etl_telemetry.celery")
 def connect(config: Config, lifecycle: Lifecycle) -> None:
     """Follow the life of this process, if it is a Celery worker or beat; idempotent."""
     guard.let_pass(SoftTimeLimitExceeded)
-    life = _Life(lifecycle, min(config.deadline, MAX_DEADLINE))
+    life = _Life(config, lifecycle)
     for signal, receiver in (
-        (signals.worker_init, life.logging_changed),
+        (signals.worker_init, life.worker_begins),
         (signals.beat_init, life.logging_changed),
         (signals.after_setup_logger, life.logging_changed),
         (signals.after_setup_task_logger, life.logging_changed),
@@ -60,9 +61,16 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
 class _Life:
     """Receivers of the signals of one process tree."""
 
-    def __init__(self, lifecycle: Lifecycle, deadline: float) -> None:
+    def __init__(self, config: Config, lifecycle: Lifecycle) -> None:
+        self._config = config
         self._lifecycle = lifecycle
-        self._deadline = deadline
+        self._deadline = min(config.deadline, MAX_DEADLINE)
+
+    def worker_begins(self, **_: object) -> None:
+        """Say what is missing, before there are children that would each say it."""
+        self.logging_changed()
+        with guard.absorb("celery worker begin"):
+            tell_missing_extra("celery", self._config)
 
     def logging_changed(self, **_: object) -> None:
         """Attach the log bridge again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 from etl_telemetry.django import asgi, checks
+from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.setup import setup_telemetry
 
 
@@ -22,5 +23,7 @@ class EtlTelemetryConfig(AppConfig):
         is wrong; a command that exports nothing goes on, and `check` warns.
         """
         checks.connect()
-        if setup_telemetry().active:
+        telemetry = setup_telemetry()
+        if telemetry.active:
             asgi.answer_lifespan()
+            tell_missing_extra("django", telemetry.config)

@@ -123,6 +123,25 @@ def uninstrument() -> None:
             undo()
 
 
+def tell_missing_extra(name: str, config: Config) -> None:
+    """Warn once where a framework is in use and its extra is not installed.
+
+    A library that happens to be installed may stay without spans. But a project that has us
+    in INSTALLED_APPS, or runs a worker, would look for them in vain.
+
+    >>> tell_missing_extra("django", Config(instrumentations=()))
+    """
+    (entry,) = (entry for entry in INSTRUMENTATIONS if entry.name == name)
+    missing = entry.missing if config.instrumentations is None else None
+    if missing is None or name in _told:
+        return
+    _told.add(name)
+    problem = MissingExtraError(
+        extra=entry.extra, needed_for=f"instrumenting {name}", missing=missing
+    )
+    _log.warning("instrumentation_extra_missing: %s", problem, extra={"extra": entry.extra})
+
+
 def _selected(config: Config) -> Iterator[Instrumentation]:
     named = config.instrumentations
     for entry in INSTRUMENTATIONS:
