@@ -70,3 +70,12 @@ def test_help_loads_no_command() -> None:
     )
     shown = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60)
     assert shown.splitlines()[-1] == "[]"
+
+
+def test_help_of_a_command_keeps_the_spelling_of_its_summary(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """OTLP/HTTP stays in capitals at the head of the help."""
+    with pytest.raises(SystemExit):
+        main(["view", "--help"])
+    assert "\nReceive OTLP/HTTP here and answer questions about it.\n" in capsys.readouterr().out

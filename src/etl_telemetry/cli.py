@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         subparser = subparsers.add_parser(
-            command.name, help=command.summary, description=f"{command.summary}.".capitalize()
+            command.name, help=command.summary, description=_sentence(command.summary)
         )
         if command.name in words:  # Only then: `--help` needs no receiver and no Django.
             module = command.load()
@@ -64,3 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     code: int = options.run(options)
     return code
+
+
+def _sentence(summary: str) -> str:
+    # Not `capitalize()`, which would write "otlp/http".
+    return f"{summary[:1].upper()}{summary[1:]}."
