@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from etl_telemetry.config import Config
+from etl_telemetry.runtime import lifecycle
 from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.lifecycle import Lifecycle
 
@@ -72,6 +74,40 @@ def test_a_shutdown_waits_for_a_build_in_another_thread() -> None:
     first_use.join(30)
     shutdown.join(30)
     assert (current.get(), current.signals, ended) == (None, None, ["exporter"])
+
+
+class _Hung:
+    """A way out that never delivers, and writes down what it is asked."""
+
+    def __init__(self, name: str, asked: list[object]) -> None:
+        self._name, self._asked = name, asked
+
+    def close(self) -> _Hung:
+        self._asked.append(f"close {self._name}")
+        return self
+
+    def wait(self, end: float) -> bool:
+        self._asked.append((self._name, end))
+        return False
+
+    def abandon(self) -> int:
+        self._asked.append(f"abandon {self._name}")
+        return 0
+
+
+def test_the_three_signals_share_one_deadline_and_the_metrics_come_last() -> None:
+    """Traces and logs end side by side; what they lost is in the last collection (trap 18)."""
+    asked: list[object] = []
+    ways: dict[str, Any] = {
+        field: _Hung(name, asked)
+        for field, name in (("spans", "traces"), ("records", "logs"), ("collector", "metrics"))
+    }
+    lost = lifecycle._close(dataclasses.replace(_signals(), **ways), end=100.0, limit=2.0)
+    assert lost == ["traces", "logs", "metrics"]
+    assert asked == [
+        "close traces", "close logs", ("traces", 99.5), "abandon traces", ("logs", 99.5),
+        "abandon logs", "close metrics", ("metrics", 100.0),
+    ]  # fmt: skip
 
 
 def test_a_second_shutdown_waits_for_the_first_and_gives_its_answer() -> None:
