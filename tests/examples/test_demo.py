@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
+from rich.console import Console
 
+from demo import driver
 from demo.errors import DemoError
 from demo.facts import Difference, Facts, differences, from_ledger
 from demo.options import check_interpreter, parse
@@ -95,6 +98,25 @@ def test_report_as_json_has_the_documented_shape() -> None:
             "rows_by_step": {"load": {"read": 5, "processed": 4, "rejected": 1, "skipped": 0}},
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("found", "code"), [([], 0), ([Difference("runs", ("daily", "lost"), 0, 1)], 1)]
+)
+def test_exit_code_tells_whether_both_sides_agree(
+    found: list[Difference], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A difference makes the command fail, and is in the report that it has written."""
+    for name in ("telemetry", "platform", "services", "Client", "_settle", "report"):
+        monkeypatch.setattr(driver, name, MagicMock())
+    driver.telemetry.return_value.__enter__.return_value = (None, "http://unused")
+    monkeypatch.setattr(driver, "run_all", lambda *_: None)
+    summary = Summary(facts=FACTS, durations={}, differences=found)
+    monkeypatch.setattr(driver, "_summarize", lambda *_: summary)
+    written = tmp_path / "demo.json"
+    options = parse(["--once", "--report", str(written), "--data", str(tmp_path / "data")])
+    assert driver.run(options, Console(quiet=True)) == code
+    assert json.loads(written.read_text())["reconciliation"]["equal"] is (not found)
 
 
 def test_port_in_use_is_told(tmp_path: Path) -> None:
