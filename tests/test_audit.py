@@ -236,7 +236,8 @@ NO_HANDLER = (
 )
 NO_LEVEL = (
     "no audit event can be written: the logger 'etl_telemetry.audit' does not take level INFO. "
-    "Set its level to INFO in LOGGING, and let nothing call logging.disable()"
+    "Set its level to INFO and disable_existing_loggers to False in LOGGING, and let "
+    "nothing call logging.disable()"
 )
 
 

@@ -128,7 +128,8 @@ def _require_place() -> None:
     if not _log.isEnabledFor(logging.INFO):
         raise AuditError(
             f"no audit event can be written: the logger {AUDIT_SCOPE!r} does not take level INFO. "
-            "Set its level to INFO in LOGGING, and let nothing call logging.disable()"
+            "Set its level to INFO and disable_existing_loggers to False in LOGGING, and let "
+            "nothing call logging.disable()"
         )
     if not _has_handler(_log):
         raise AuditError(

@@ -178,6 +178,25 @@ def test_nothing_that_replaces_handlers_loses_the_bridge(
     assert capsys.readouterr().err.count("from ") == 3
 
 
+def test_our_loggers_outlive_disable_existing_loggers(seen: Records, bridge: Bridge) -> None:
+    """That is the default of `dictConfig`; the host's own loggers stay as it wants them."""
+    names = ("etl_telemetry", "etl_telemetry.audit", "etl_telemetry_not_ours")
+    ours, audit, theirs = (logging.getLogger(name) for name in names)
+    ours.setLevel(logging.INFO)
+    logging.config.dictConfig({"version": 1})
+    try:
+        assert (ours.disabled, audit.disabled, theirs.disabled) == (True, True, True)
+        log_bridge.reattach()
+        assert (ours.disabled, audit.disabled, theirs.disabled) == (False, False, True)
+        audit.info("kept")
+        assert seen.bodies() == ["kept"]
+    finally:
+        ours.setLevel(logging.NOTSET)
+        for logger in logging.Logger.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False
+
+
 def test_a_logger_that_stops_propagating_later_is_covered(seen: Records, bridge: Bridge) -> None:
     """Old loggers and new ones, without any hook having run in between."""
     old = logging.getLogger("old")

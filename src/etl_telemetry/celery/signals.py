@@ -91,6 +91,7 @@ class _Life:
     def worker_ready(self, *, sender: Any, **_: object) -> None:
         """Log that the worker accepts tasks; `sender` is its consumer."""
         with guard.absorb("celery worker ready"):
+            log_bridge.reattach()  # A `setup_logging` receiver came after `worker_init`.
             _log.info("worker_ready", extra=_fields(sender))
 
     def worker_ends(self, *, sender: Any, **_: object) -> None:

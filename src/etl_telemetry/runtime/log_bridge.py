@@ -93,11 +93,12 @@ def detach(handler: Bridge) -> None:
 def reattach() -> bool:
     """See that the attached handler still gets all records; return whether it does.
 
-    Cheap and idempotent. Only needed after something replaced
-    `Logger.callHandlers` or put another OpenTelemetry handler on the root logger.
+    Cheap and idempotent. Only needed after something replaced `Logger.callHandlers`, put
+    another OpenTelemetry handler on the root logger, or disabled the existing loggers.
     """
     if _state.wanted is None:
         return False
+    _enable_ours()
     other = _other_distribution()
     if other is not None:
         _state.active = None
@@ -107,6 +108,17 @@ def reattach() -> bool:
     if logging.Logger.callHandlers is not _state.wrapper and _state.wraps < _MAX_WRAPS:
         _wrap()
     return True
+
+
+def _enable_ours() -> None:
+    """Switch our own loggers on again after a `dictConfig` with `disable_existing_loggers`.
+
+    That is its default, and means what the host forgot to name. Without this every record
+    of a run and a task is gone, and `audit.record` raises. To silence ours there are levels.
+    """
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and f"{name}.".startswith(f"{_log.name}."):
+            logger.disabled = False
 
 
 def _wrap() -> None:
