@@ -373,6 +373,32 @@ def test_exit_handlers_of_the_application_may_log(used: str) -> None:
     assert (result.returncode, (arrived, result.stderr)) == (0, expected)
 
 
+def test_a_callback_of_the_garbage_collector_may_record() -> None:
+    """It runs wherever something is allocated, so under the SDK's locks too (trap 4)."""
+    script = _script("""
+        import gc
+        from etl_telemetry import setup_telemetry
+        telemetry = setup_telemetry(metric_interval=0.001)
+        calls = []
+        def collecting(phase, _):
+            if phase == "start" and len(calls) < 5000:
+                calls.append(phase)
+                counter.add(1, {"by": "callback"})
+        gc.callbacks.append(collecting)
+        gc.set_threshold(1)
+        for number in range(100):
+            counter.add(1, {"by": number})
+        gc.set_threshold(700)
+        gc.callbacks.remove(collecting)
+        assert calls and telemetry.force_flush(30)
+        print(len(calls))
+    """)
+    with receiving() as (receiver, query):
+        result = run(script, receiver.address)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert query.sum_latest("things") == {(): 100 + int(result.stdout)}
+
+
 def test_a_signal_that_is_switched_off_opens_no_connection() -> None:
     """`none` for all three exporters: the receiver sees nobody."""
     script = _script("""

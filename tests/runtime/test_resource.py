@@ -6,10 +6,15 @@ import os
 import uuid
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
-from etl_telemetry.config import resolve
-from etl_telemetry.runtime.resource import build_resource
+from etl_telemetry.config import Config, resolve
+from etl_telemetry.runtime.resource import build_resource, detect
 from support.process import receiving, run
+
+
+def _resource(config: Config) -> Resource:
+    return build_resource(config, detect(config), forks=0)
 
 
 def test_a_resource_names_service_version_environment_and_process() -> None:
@@ -24,7 +29,7 @@ def test_a_resource_names_service_version_environment_and_process() -> None:
         {},
         None,
     )
-    attributes = dict(build_resource(config, forks=0).attributes)
+    attributes = dict(_resource(config).attributes)
     uuid.UUID(str(attributes.pop("service.instance.id")))
     assert attributes.pop("process.pid") == os.getpid()
     assert {key for key in attributes if key.startswith(("process.", "telemetry."))} == {
@@ -53,15 +58,13 @@ def test_a_resource_names_service_version_environment_and_process() -> None:
 def test_the_detectors_that_the_user_names_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenTelemetry's own variable for more detectors works as everywhere."""
     monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "otel,os")
-    assert build_resource(resolve({}, {}, None), forks=0).attributes["os.type"] == "linux"
+    assert _resource(resolve({}, {}, None)).attributes["os.type"] == "linux"
 
 
 def test_each_resource_is_a_writer_of_its_own() -> None:
     """Two processes never share a series."""
     config = resolve({}, {}, None)
-    first, second = (
-        build_resource(config, forks=0).attributes["service.instance.id"] for _ in range(2)
-    )
+    first, second = (_resource(config).attributes["service.instance.id"] for _ in range(2))
     assert first != second
 
 

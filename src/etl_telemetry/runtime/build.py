@@ -39,6 +39,7 @@ Shutdowns = list[Callable[[], None]]
 
 def build_signals(
     config: Config,
+    detected: Resource,
     *,
     forks: int,
     postponed: Postponed,
@@ -50,7 +51,7 @@ def build_signals(
     provider registers an exit handler: the lifecycle ends all three under one
     deadline.
     """
-    resource = build_resource(config, forks=forks)
+    resource = build_resource(config, detected, forks=forks)
     shutdowns: Shutdowns = []
     traces, finished, spans = _traces(config, resource, shutdowns)
     logs, records = _logs(config, resource, shutdowns)

@@ -54,6 +54,10 @@ class Signals:
             way.close()
 
 
+_PATIENCE = 1.0
+"""Seconds to wait for another thread that builds."""
+
+
 class Current:
     """Hold the signals of this process.
 
@@ -76,13 +80,17 @@ class Current:
     def get(self) -> Signals | None:
         """Return the signals; build them first where this process has none.
 
-        None while they are being built by this very thread (exporters log), and
-        after shutdown.
+        None while they are being built by this very thread (exporters log), or by
+        another one that takes long, and after shutdown.
         """
-        if self.closed:
+        # Bounded: the thread that builds may wait for a thread that it starts, where the
+        # garbage collector runs a callback that measures, and comes here.
+        if self.closed or not self._lock.acquire(timeout=_PATIENCE):
             return None
-        with self._lock:
+        try:
             return self.signals or self._make()
+        finally:
+            self._lock.release()
 
     def close(self, timeout: float) -> Signals | None:
         """Build nothing any more; return what there was, for the caller to end.

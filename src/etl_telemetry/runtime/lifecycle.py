@@ -37,6 +37,7 @@ from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.loggers import DelegatingLoggerProvider
 from etl_telemetry.runtime.meters import DelegatingMeterProvider
 from etl_telemetry.runtime.quiet import quieten_exporters
+from etl_telemetry.runtime.resource import detect
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
 
 _MAX_DEADLINE = 86_400.0  # Locks refuse more than they can count.
@@ -53,6 +54,7 @@ class Lifecycle:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._detected = detect(config)
         self._postponed = Postponed()
         self._current = Current(self._build)
         self._ending = threading.RLock()
@@ -67,8 +69,8 @@ class Lifecycle:
         Returns the signals of which another distribution already holds the
         provider: there we cooperate, and its fork behaviour holds, not ours.
         """
-        # Before anything that a fork in another thread could take along half made.
         exporters.load(self.config)
+        # Before anything that a fork in another thread could take along half made.
         os.register_at_fork(after_in_child=self._after_fork_in_child)
         foreign = self._set_providers()
         quieten_exporters()
@@ -126,6 +128,7 @@ class Lifecycle:
     def _build(self, forks: int) -> Signals:
         return build_signals(
             self.config,
+            self._detected,
             forks=forks,
             postponed=self._postponed,
             populate=self._metrics.populate,

@@ -121,7 +121,7 @@ class _Recording:
             with guard.absorb(f"creating the instrument {self._definition.arguments['name']}"):
                 method = getattr(self._definition.create(provider), self._name)
         elif signals is None and not self._current.closed:
-            # This very thread builds the SDK objects, and a destructor measures meanwhile.
+            # The SDK objects are being built, and a destructor measures meanwhile.
             method = partial(self._postpone, self._record)
         # The method before the mark: a thread that sees the mark must find the method.
         self._method = method

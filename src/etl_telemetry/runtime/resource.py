@@ -17,32 +17,37 @@ from etl_telemetry.config import Config
 _PRIVATE = ("process.command", "process.command_line", "process.command_args", "process.owner")
 
 
-def build_resource(config: Config, *, forks: int) -> Resource:
-    """Return the resource of this process.
+def detect(config: Config) -> Resource:
+    """Return what is the same for all processes of a process tree.
+
+    Asked once, at set-up: the detectors of OTEL_EXPERIMENTAL_RESOURCE_DETECTORS (host,
+    os, clouds) run on threads, which must not be waited for under a lock.
+    """
+    fields = {
+        **config.resource_attributes,
+        "service.name": config.service_name,
+        "service.version": config.service_version,
+        DEPLOYMENT_ENVIRONMENT_NAME: config.environment,
+        "telemetry.distro.name": "etl-telemetry",
+        "telemetry.distro.version": version("etl-telemetry"),
+    }
+    return Resource.create({}).merge(Resource(fields))
+
+
+def build_resource(config: Config, detected: Resource, *, forks: int) -> Resource:
+    """Return the resource of this process: what was `detected`, and its own identity.
 
     `service.instance.id` is new for each process, since each is its own writer
     of its series. A configured one names the process that was set up; its forked
     children get a suffix, or their sums would overwrite one another.
     """
-    # `create` asks the detectors of OTEL_EXPERIMENTAL_RESOURCE_DETECTORS (host, os, clouds).
-    detected = Resource.create({}).merge(ProcessResourceDetector().detect())
-    public = {k: v for k, v in detected.attributes.items() if k not in _PRIVATE}
+    process = ProcessResourceDetector().detect().attributes
+    own = {k: v for k, v in {**process, **detected.attributes}.items() if k not in _PRIVATE}
     if config.service_instance_id is not None:
         # The name of a writer that outlives its process: a new pid would make it another one.
-        public.pop("process.pid", None)
-    return Resource(
-        {
-            **public,
-            **config.resource_attributes,
-            "service.name": config.service_name,
-            "service.version": config.service_version,
-            SERVICE_INSTANCE_ID: _instance_id(config.service_instance_id, forks),
-            DEPLOYMENT_ENVIRONMENT_NAME: config.environment,
-            "telemetry.distro.name": "etl-telemetry",
-            "telemetry.distro.version": version("etl-telemetry"),
-        },
-        detected.schema_url,
-    )
+        own.pop("process.pid", None)
+    own[SERVICE_INSTANCE_ID] = _instance_id(config.service_instance_id, forks)
+    return Resource(own, detected.schema_url)
 
 
 def _instance_id(configured: str | None, forks: int) -> str:
