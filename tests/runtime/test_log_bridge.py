@@ -443,9 +443,13 @@ def test_a_whole_record(seen: Records, bridge: Bridge) -> None:
     assert before - 10**9 < (record.timestamp or 0) <= (record.observed_timestamp or 0)
 
 
-def test_levels_have_the_names_of_opentelemetry(seen: Records, bridge: Bridge) -> None:
+def test_levels_have_the_names_of_opentelemetry(
+    seen: Records, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Critical is FATAL there; levels of one's own keep their name."""
-    logging.addLevelName(35, "NOTICE")
+    # As `logging.addLevelName`, which has no way back.
+    monkeypatch.setitem(logging._levelToName, 35, "NOTICE")
+    monkeypatch.setitem(logging._nameToLevel, "NOTICE", 35)
     logging.getLogger("app").critical("x")
     logging.getLogger("app").log(35, "x")
     assert [
