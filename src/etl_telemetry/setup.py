@@ -146,14 +146,16 @@ def _install(config: Config) -> Lifecycle:
     metrics.configure(
         max_pipelines=config.max_pipelines, max_organizations=config.max_organizations
     )
-    for name in (SCOPE, AUDIT_SCOPE):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:  # The root's default, WARNING, would hide our events.
-            logger.setLevel(logging.INFO)
+    # The root's default level, WARNING, would hide our events and refuse audit's.
+    unset = [log for log in map(logging.getLogger, (SCOPE, AUDIT_SCOPE)) if not log.level]
+    for logger in unset:
+        logger.setLevel(logging.INFO)
     policy = Policy(allow=config.allow)
     tracing.configure(policy=policy)
     if config.log_bridge:
-        log_bridge.attach(log_bridge.Bridge(level=config.log_level, policy=policy))
+        log_bridge.attach(
+            log_bridge.Bridge(level=config.log_level, policy=policy), level_is_ours=_log in unset
+        )
     follow_workers = _of_framework("celery", "etl_telemetry.celery.signals:connect")
     if follow_workers is not None:
         follow_workers(config, lifecycle)

@@ -782,3 +782,37 @@ def test_no_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getenv", lambda name, default=None: read.append(name))
     Bridge().close()
     assert read == []
+
+
+def test_our_events_below_the_hosts_level_go_to_the_receiver_only(seen: Records) -> None:
+    """Where set-up gave our logger its level, a console that asked for less stays quiet."""
+    console: list[str] = []
+
+    class Console(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.append(f"{record.name} {record.levelname}")
+
+    names = ("etl_telemetry.celery", "etl_telemetry.audit", "app")
+    levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    handler, bridge = Console(), Bridge()
+    before = logging.root.level
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.WARNING)
+    log_bridge.attach(bridge, level_is_ours=True)
+    try:
+        for logger, _ in levels:
+            logger.setLevel(logging.INFO)
+            logger.info("quiet")
+            logger.warning("loud")
+    finally:
+        log_bridge.detach(bridge)
+        logging.root.removeHandler(handler)
+        logging.root.setLevel(before)
+        for logger, level in levels:
+            logger.setLevel(level)
+    assert len(seen.all()) == 6
+    assert console == [
+        "etl_telemetry.celery WARNING",
+        "etl_telemetry.audit INFO", "etl_telemetry.audit WARNING",
+        "app INFO", "app WARNING",
+    ]  # fmt: skip

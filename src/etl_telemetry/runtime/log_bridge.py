@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 
+from etl_telemetry.catalogue import AUDIT_SCOPE
 from etl_telemetry.runtime.log_handler import Bridge
 
 __all__ = ["Bridge", "attach", "detach", "reattach"]
@@ -52,6 +53,8 @@ class _State:
     """How often we wrapped: an end to a fight with somebody who replaces ours."""
     warned: bool = False
     """Whether the other distribution was logged."""
+    level_is_ours: bool = False
+    """Whether set-up, not the host, let our events below the root logger's level through."""
 
 
 class _Passing(threading.local):
@@ -65,14 +68,19 @@ _state = _State()
 _passing = _Passing()
 
 
-def attach(handler: Bridge) -> bool:
+def attach(handler: Bridge, *, level_is_ours: bool = False) -> bool:
     """Send all records to `handler`, in place of one attached before; return whether it is.
+
+    `level_is_ours`: the host gave the logger `etl_telemetry` no level, set-up did. Then
+    our events below the root logger's level go to `handler` only, and not to a console
+    that was asked for less (`celery worker --loglevel WARNING`).
 
     False where another distribution's OpenTelemetry handler sits on the root
     logger (`LoggingInstrumentor`, `opentelemetry-instrument`): it exports the
     records already, and the host chose it. That is logged once.
     """
     _state.wanted = handler
+    _state.level_is_ours = level_is_ours
     return reattach()
 
 
@@ -137,7 +145,8 @@ def _wrap() -> None:
         passing.append(record)
         try:
             # First, so that fields that the host's handlers add are seen.
-            return before(logger, record)
+            if not _for_us_only(record):
+                before(logger, record)
         finally:
             passing.pop()
             bridge.handle(record)
@@ -145,6 +154,16 @@ def _wrap() -> None:
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign, assignment]
     _state.before, _state.wrapper = before, call_handlers
     _state.wraps += 1
+
+
+def _for_us_only(record: logging.LogRecord) -> bool:
+    """Tell whether the host's handlers would not get the record without us."""
+    return (
+        record.levelno < logging.root.level
+        and _state.level_is_ours
+        and record.name.startswith(_log.name)
+        and record.name != AUDIT_SCOPE  # Its handlers are its place to be written.
+    )
 
 
 def _other_distribution() -> logging.Handler | None:
