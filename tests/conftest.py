@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,11 @@ sys.path.append(str(Path(__file__).parent))
 # Hypothesis' deadline of 200 ms an example is an assertion about speed.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+# A shell starts its background jobs with SIGINT ignored, which their children inherit: servers that
+# a test stops by Ctrl-C would go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = ("OTEL_", "ETL_TELEMETRY_")
 _NAMED = ("ENABLE_TRACING", "ENVIRONMENT", "BUILD_DATE", "DEBUG_CONNECTORS", "DJANGO_LOG_LEVEL")
