@@ -56,6 +56,18 @@ def install_wheel(session: nox.Session, *requirements: str, extra: str = "all") 
     session.install("--force-reinstall", "--no-deps", str(wheel))
 
 
+def build_engines(session: nox.Session, *arguments: str) -> None:
+    """Build what is not in the cache; needs nothing but the Python that runs nox."""
+    session.run(
+        *(sys.executable, "-m", "support.engines", *arguments),
+        env={"PYTHONPATH": str(ROOT / "tests")},
+        external=True,
+        # Ctrl-C: it ends its own compilers.
+        interrupt_timeout=30,
+        terminate_timeout=10,
+    )
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """Run the example platform and show what arrived: `-- --once --report demo.json` to stop."""
@@ -67,6 +79,29 @@ def demo(session: nox.Session) -> None:
         interrupt_timeout=30,
         terminate_timeout=10,
     )
+
+
+@nox.session(venv_backend="none")
+def engines(session: nox.Session) -> None:
+    """Build the engines of the stack, or those named: `-- loki`, `-- --list`, `-- --all`."""
+    build_engines(session, *session.posargs)
+
+
+@nox.session
+def stack(session: nox.Session) -> None:
+    """Run the tests against real engines; `-- up` leaves the stack running until Ctrl-C."""
+    install_wheel(session, *group("test", "stack"), "-r", str(PLATFORM / "requirements.txt"))
+    build_engines(session)
+    if session.posargs[:1] == ["up"]:
+        session.run(
+            *("python", "-m", "support.stack", *session.posargs[1:]),
+            env={"PYTHONPATH": str(ROOT / "tests")},
+            # Ctrl-C: it stops its own processes, Java among them.
+            interrupt_timeout=60,
+            terminate_timeout=10,
+        )
+        return
+    session.run("pytest", *(session.posargs or ["tests/stack"]), interrupt_timeout=60)
 
 
 @nox.session
