@@ -109,16 +109,21 @@ def _run(step: Step, building: Building) -> None:
     with building.log.open("ab") as log:
         log.write(f"=== {step.name}: {' '.join(command)}\n".encode())
         log.flush()
-        process = subprocess.Popen(
-            command,
-            cwd=building.partial / "work" / step.folder,
-            env={**os.environ, "PYTHONPATH": path, **more},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(building.lock,),
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=building.partial / "work" / step.folder,
+                env={**os.environ, "PYTHONPATH": path, **more},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(building.lock,),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EngineError(
+                f"{building.engine.name}: step {step.name!r} cannot start {command[0]}: {error}"
+            ) from None
     try:
         while process.poll() is None:
             building.progress.tick(_last_line(building.log))
