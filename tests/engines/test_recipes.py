@@ -13,9 +13,9 @@ from support.engines.table import COLLECTOR, ENGINES, PRODUCT, RECIPES
 
 _WITH_GO = [engine for engine in ENGINES if "go" in engine.needs]
 _WITH_MAVEN = [engine for engine in ENGINES if "mvn" in engine.needs]
-_REQUIRE = re.compile(
-    r"^(?:require )?\t?([a-zA-Z0-9.]+/\S+) (v\S+)(?: // indirect)?$", re.MULTILINE
-)
+_REQUIRE = re.compile(r"^(?:require )?\t?([\w.]+/\S+) (v\S+)(?: // indirect)?$", re.MULTILINE)
+_REPLACE = re.compile(r"^(?:replace )?\t?(\S+) => ", re.MULTILINE)
+_GOMOD = re.compile(r"^  - gomod: (\S+) (v\S+)$", re.MULTILINE)
 
 
 def _named(engine: Engine) -> str:
@@ -43,9 +43,7 @@ def test_all_but_loki_are_built_when_none_is_named() -> None:
 
 def test_lock_of_the_collector_has_exactly_the_versions_of_its_manifest() -> None:
     """Who changes the manifest must lock it again: see docs/how-to/engines.md."""
-    gomods = re.findall(
-        r"^  - gomod: (\S+) (v\S+)$", (PRODUCT / "manifest.yaml").read_text(), re.MULTILINE
-    )
+    gomods = _GOMOD.findall((PRODUCT / "manifest.yaml").read_text())
     locked = _required(RECIPES / "collector" / "build" / "go.mod")
 
     assert {name: locked.get(name) for name, _ in gomods} == dict(gomods)
