@@ -44,6 +44,7 @@ def test_all_but_loki_are_built_when_none_is_named() -> None:
 def test_lock_of_the_collector_has_exactly_the_versions_of_its_manifest() -> None:
     """Who changes the manifest must lock it again: see docs/how-to/engines.md."""
     gomods = _GOMOD.findall((PRODUCT / "manifest.yaml").read_text())
+    assert gomods
     locked = _required(RECIPES / "collector" / "build" / "go.mod")
 
     assert {name: locked.get(name) for name, _ in gomods} == dict(gomods)
