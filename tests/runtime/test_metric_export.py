@@ -125,3 +125,29 @@ def test_the_zero_of_a_histogram_has_neither_minimum_nor_maximum(aggregation: An
         (point.count, point.sum, point.HasField("min"), point.HasField("max"))
         for point in data.data_points
     ] == [(0, 0.0, False, False), (1, 1.5, True, True)]
+
+
+def test_the_zero_of_a_series_that_began_long_ago_is_a_minute_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Prometheus refuses a sample that is an hour old, and then the whole export with it."""
+    captured: list[MetricsData] = []
+
+    class Capture(_Memory):
+        def export(self, metrics_data: MetricsData, **_: Any) -> MetricExportResult:  # type: ignore[override]
+            captured.append(metrics_data)
+            return MetricExportResult.SUCCESS
+
+    for room in ("metrics", "runtime.metric_export"):
+        monkeypatch.setattr(f"etl_telemetry.{room}.begin_of", lambda name: 1_735_689_600 * 10**9)
+    reader = ExportingReader(Capture())
+    runs = MeterProvider([reader], shutdown_on_exit=False).get_meter("test").create_counter("runs")
+    runs.add(1, {"status": "success"})
+    reader.collect()
+    runs.add(1, {"status": "failed"})
+    reader.collect()
+    metric = captured[1].resource_metrics[0].scope_metrics[0].metrics[0]
+    *_, zero, point = metric.data.data_points
+    assert (zero.value, point.value) == (0, 1)  # type: ignore[union-attr]
+    assert point.time_unix_nano - zero.time_unix_nano == 60 * 10**9
+    assert {zero.start_time_unix_nano, point.start_time_unix_nano} == {1_735_689_600 * 10**9}

@@ -33,8 +33,9 @@ from etl_telemetry.runtime.continued import with_begins
 
 _Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 _NO_BUCKETS = Buckets(offset=0, bucket_counts=[])
-_LONG_AGO = 3_600 * 10**9
-"""One hour, in nanoseconds: as far back as Prometheus takes a sample."""
+_SHORTLY_BEFORE = 60 * 10**9
+"""One minute, in nanoseconds: `increase()` over a few minutes sees both points, and it is far from
+the hour at which Prometheus refuses a sample as too old, and with it the whole export."""
 
 
 class ExportingReader(MetricReader):
@@ -113,7 +114,7 @@ def _key(metric: Metric, scope: str, point: object) -> Hashable:
 
 def _zero(point: _Point) -> _Point:
     # No backend takes a point from long ago: a series that joins rebuilt ones is born now.
-    at = max(point.start_time_unix_nano, point.time_unix_nano - _LONG_AGO)
+    at = max(point.start_time_unix_nano, point.time_unix_nano - _SHORTLY_BEFORE)
     at = min(at, point.time_unix_nano - 1)
     if isinstance(point, NumberDataPoint):
         return dataclasses.replace(
