@@ -101,7 +101,9 @@ def stack(session: nox.Session) -> None:
             terminate_timeout=10,
         )
         return
-    session.run("pytest", *(session.posargs or ["tests/stack"]), interrupt_timeout=60)
+    named = any((ROOT / argument.split("::")[0]).exists() for argument in session.posargs)
+    where = [] if named else ["tests/stack"]
+    session.run("pytest", *where, *session.posargs, interrupt_timeout=60, terminate_timeout=10)
 
 
 @nox.session

@@ -36,9 +36,10 @@ def engines(tmp_path: Path) -> tuple[Engine, Engine, Engine]:
 
 def _run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command as nox does: an environment with nothing installed."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("ETL_ENGINE")}
     return subprocess.run(
         [sys.executable, "-S", "-W", "error", "-m", "support.engines", *arguments],
-        env={**os.environ, "PYTHONPATH": _TESTS, **environ},
+        env={**inherited, "PYTHONPATH": _TESTS, **environ},
         capture_output=True,
         text=True,
         timeout=120,

@@ -61,10 +61,10 @@ def make(engines: list[Engine], *, root: Path, progress: Progress) -> list[str]:
     """Build what is missing; return what went wrong, an entry for each engine that failed."""
     missing = []
     for engine in engines:
-        if (place := state(engine, root)) is None:
+        if (ready := state(engine, root)) is None:
             missing.append(engine)
         else:
-            progress.say(f"{engine.name} {engine.version}: {place}")
+            progress.say(f"{engine.name} {engine.version}: {ready}")
     tools = toolchain.find_all(missing, environ=os.environ)
     failures = []
     for engine in missing:
