@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 from support.engines.recipe import Engine, EngineError, EngineMissing
 
 _NUMBERS = re.compile(r"\d+(\.\d+)*")
-_JVM_FOLDERS = ("/usr/lib/jvm/*", "/Library/Java/JavaVirtualMachines/*/Contents/Home")
-_LIBRARY_FOLDERS = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/lib/*", "/opt/homebrew/lib")
-_LIBZSTD = ("libzstd.so.1", "libzstd.1.dylib")
+_JVM_FOLDERS = ("/usr/lib/jvm/*",)
+# Debian's folder first: a machine may have the libraries of another processor beside it.
+_LIBRARY_FOLDERS = (f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib")
+_LIBZSTD = "libzstd.so.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,10 @@ def _compilers(needed: str, environ: Mapping[str, str]) -> Iterator[Found]:
 
 
 def _libzstd(needed: str, environ: Mapping[str, str]) -> Iterator[Found]:
-    for pattern in _LIBRARY_FOLDERS:
-        for name in _LIBZSTD:
-            for path in sorted(Path("/").glob(f"{pattern[1:]}/{name}")):
-                yield Found(path, "1")
+    for folder in _LIBRARY_FOLDERS:
+        path = Path(folder) / _LIBZSTD
+        if path.exists():
+            yield Found(path, "1")
 
 
 TOOLS = {
