@@ -84,6 +84,11 @@ BROKEN: list[tuple[compose.Check, dict[str, Any], str]] = [
         {"healthcheck": {"disable": True}},
         "healthcheck is missing, and no service web-health asks it",
     ),
+    (
+        compose.health,
+        {"healthcheck": {"test": ["CMD", "wget", "http://127.0.0.1:80/"]}},
+        "healthcheck asks web at 80, where it does not listen",
+    ),
     (compose.restarts, {"restart": "always"}, "restart must be 'unless-stopped', got 'always'"),
     (
         compose.dependencies,

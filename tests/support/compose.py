@@ -20,6 +20,8 @@ from support.deployment import settings, variables
 WRITES_ITS_ROOT = frozenset({"elasticsearch", "kibana"})
 # The one privilege that is granted: a job gives a new volume to the Collector's user.
 CAPABILITIES = {"collector-queue": ["CHOWN"]}
+# Read by the program itself, not by its configuration.
+RUNTIME = frozenset({"GOMEMLIMIT", "OTEL_TRACES_SAMPLER"})
 
 _PINNED = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+")
 _PUBLISHED = re.compile(r"127\.0\.0\.1:(?P<host>\d+):(?P<container>\d+)")
@@ -153,11 +155,22 @@ def privileges(stack: Stack, name: str) -> Iterator[str]:
 def health(stack: Stack, name: str) -> Iterator[str]:
     """Find a service that stays and cannot be asked, by itself or by a neighbour."""
     check = stack.services[name].get("healthcheck", {})
-    if is_job(stack, name) or check.get("test"):
+    if is_job(stack, name):
+        return
+    if check.get("test"):
+        yield from asked(stack, name, check["test"])
         return
     neighbour = stack.services.get(f"{name}-health", {}).get("healthcheck", {}).get("test", [])
     if not any(f"//{name}:" in str(word) for word in neighbour):
         yield f"{name}: healthcheck is missing, and no service {name}-health asks it"
+
+
+def asked(stack: Stack, name: str, words: list[str]) -> Iterator[str]:
+    """Find a question for the health of a service at a port where it does not listen."""
+    for url in filter(None, map(urlsplit, words)):
+        host = name if url.hostname == "127.0.0.1" else url.hostname
+        if url.scheme == "http" and str(url.port) not in listening(stack, host or ""):
+            yield f"{name}: healthcheck asks {host} at {url.port}, where it does not listen"
 
 
 def restarts(stack: Stack, name: str) -> Iterator[str]:
@@ -193,16 +206,20 @@ def addresses(stack: Stack, name: str) -> Iterator[str]:
 
 
 def listening(stack: Stack, name: str) -> set[str]:
-    """Find the ports of a service: those that it publishes and those in its configurations."""
-    service = stack.services[name]
+    """Find the ports of a service: published, in its configurations, given to it without a URL."""
+    service = stack.services.get(name, {})
     published = {str(port).rpartition(":")[2] for port in service.get("ports", [])}
-    written = "".join(path.read_text() for path in configurations(stack, name))
-    return published | set(re.findall(r":(\d{4,5})\b", written))
+    given = [str(value) for value in service.get("environment", {}).values()]
+    written = [path.read_text() for path in configurations(stack, name)]
+    found = {match for text in written for match in re.findall(r":(\d{4,5})\b", text)}
+    own = {value.rpartition(":")[2] for value in given if "://" not in value}
+    return published | found | {port for port in own if port.isdigit()}
 
 
 def configurations(stack: Stack, name: str) -> list[Path]:
     """List the mounted files of a service."""
-    mounted = (m for m in stack.services[name].get("volumes", []) if not isinstance(m, str))
+    volumes = stack.services.get(name, {}).get("volumes", [])
+    mounted = (mount for mount in volumes if not isinstance(mount, str))
     paths = [stack.folder / mount["source"] for mount in mounted]
     return [path for path in paths if path.is_file()]
 
@@ -214,7 +231,7 @@ def configuration_variables(stack: Stack, name: str) -> Iterator[str]:
         return
     used = variables("".join(path.read_text() for path in configurations(stack, name)))
     given = service.get("environment", {})
-    for variable in sorted(given.keys() - used.keys() - {"GOMEMLIMIT"}):
+    for variable in sorted(given.keys() - used.keys() - RUNTIME):
         yield f"{name}: sets {variable}, which its configuration does not use"
     for variable in used.values():
         if variable.default is None and variable.name not in given:
