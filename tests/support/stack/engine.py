@@ -115,13 +115,22 @@ class Engine(ABC):
         """
         end = time.monotonic() + timeout
         while not (self.owns_ports() and self.is_ready()):
-            if not self.is_alive:
-                raise EngineFailed(self._told(f"ended with exit code {self._code()}"))
+            self.check()
             if time.monotonic() > end:
                 raise EngineFailed(self._told(f"was not ready within {timeout:g} s"))
             time.sleep(0.1)
         self.after_start()
         return self
+
+    def check(self) -> None:
+        """Notice that it ended by itself.
+
+        Raises:
+            EngineFailed: It did; the text has the end of its log.
+        """
+        if not self.is_alive:
+            code = self._process.poll() if self._process else None
+            raise EngineFailed(self._told(f"ended with exit code {code}"))
 
     def owns_ports(self) -> bool:
         """Say whether our process, or a child of it, listens on all of its ports."""
@@ -172,9 +181,6 @@ class Engine(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    def _code(self) -> int | None:
-        return self._process.poll() if self._process else None
 
     def _told(self, what: str) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]

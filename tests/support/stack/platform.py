@@ -11,22 +11,25 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from rich.console import Console
+
 from demo import platform_services as services
 from demo.client import Client, run_all
 from demo.options import Options
 from demo.processes import Fleet
-from rich.console import Console
-
 from support import postgresql
 from support.stack import ports
 from support.stack.patience import eventually
 
 WEB_PORT = 8000
-EVERY_MINUTE = """
-from apps.pipelines.models import Schedule
-schedule = Schedule.objects.get(pipeline__name={pipeline!r})
-schedule.minute, schedule.hour, schedule.enabled = "*", "*", {enabled}
-schedule.save()
+BY_BEAT = """
+import json
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+PeriodicTask.objects.create(
+    name={name!r}, task="apps.pipelines.tasks.runs.start_scheduled_run", interval=second,
+    one_off=True, kwargs=json.dumps({{"pipeline_name": {pipeline!r}}}),
+)
 """
 
 
@@ -60,6 +63,7 @@ class Platform:
             "CACHE_URL": f"redis://127.0.0.1:{chosen['broker']}/1",
             "ENVIRONMENT": "production",
             "BUILD_DATE": "2026-11-25",
+            "ETL_TELEMETRY_SERVICE_VERSION": "2.1.0",
             **(variables or {}),
         }
         self.logs = folder / "logs"
@@ -102,9 +106,16 @@ class Platform:
         """Run `manage.py` and return what it printed."""
         return self.fleet.run(arguments[0], services.PYTHON, "manage.py", *arguments)
 
-    def run_every_minute(self, pipeline: str, *, enabled: bool = True) -> None:
-        """Let beat start a run of the pipeline each minute, or no more."""
-        self.manage("shell", "-c", EVERY_MINUTE.format(pipeline=pipeline, enabled=enabled))
+    def run_by_beat(self, pipeline: str) -> None:
+        """Let beat start one run of the pipeline, at its next tick; return when it is there."""
+        self.manage("shell", "-c", BY_BEAT.format(name=f"once {pipeline}", pipeline=pipeline))
+
+        def started() -> bool:
+            self.fleet.check()
+            runs = self.ledger()["run_list"]
+            return any(run["trigger"] == "schedule" and run["pipeline"] == pipeline for run in runs)
+
+        eventually(f"Beat starts a run of {pipeline}", started, every=1)
 
     def ledger(self) -> dict[str, Any]:
         """Return what really happened, with one entry for each run."""

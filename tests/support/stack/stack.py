@@ -63,6 +63,15 @@ class Stack:
         for backend in self.backends:
             backend.stop()
 
+    def check(self) -> None:
+        """Notice an engine that ended by itself.
+
+        Raises:
+            EngineFailed: One did; the text has the end of its log.
+        """
+        for engine in self.engines:
+            engine.check()
+
     def settle(self) -> None:
         """Wait until the Collector has handed on everything that it has taken."""
         eventually("The Collector's queues get empty", lambda: self.collector.waiting() == 0)

@@ -71,9 +71,9 @@ class PrometheusApi:
             for exemplar in each["exemplars"]
         ]
 
-    def names(self) -> set[str]:
-        """Return the names of all metrics that it has."""
-        return set(self._get("label/__name__/values"))
+    def names(self, selector: str = '{__name__=~".+"}') -> set[str]:
+        """Return the names of all metrics that it has, or of those that a selector matches."""
+        return set(self._get("label/__name__/values", **{"match[]": selector}))
 
     def _get(self, path: str, **parameters: Any) -> Any:
         return http.get(f"{self.url}/api/v1/{path}", **parameters)["data"]

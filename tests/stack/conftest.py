@@ -1,0 +1,126 @@
+"""One run of the whole stack for all tests that only ask: what happened, and what each backend has.
+
+Tests that stop, kill or swap an engine start a `Stack` of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.pages import REPOSITORY
+from support.stack import Stack
+from support.stack.ask.otlp import Span
+
+PLATFORM = REPOSITORY / "examples" / "etl_platform"
+if str(PLATFORM) not in sys.path:
+    # Appended, so that nothing of the platform wins over an installed package.
+    sys.path.append(str(PLATFORM))
+
+if TYPE_CHECKING:
+    from support.stack.platform import Platform
+
+TIMEOUT = 900
+"""Seconds of the watchdog here: engines and the platform start within a test's time."""
+BY_BEAT = "weather-ewr"
+"""The pipeline that beat starts, besides the button."""
+
+Counts = dict[tuple[str, ...], float]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test of this folder that names no timeout of its own more time."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Everything ran once and has ended; the engines still run, so that they can be asked."""
+
+    stack: Stack
+    """The engines."""
+    ledger: dict[str, Any]
+    """What `manage.py ledger --json --runs` said when all services of the platform had stopped."""
+    audit_file: list[dict[str, Any]]
+    """The records in the platform's own `audit.log`."""
+    begin: float
+    """Unix time before anything ran."""
+    end: float
+    """Unix time when everything had arrived."""
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs of the ledger."""
+        return list(self.ledger["run_list"])
+
+    def run_of(self, pipeline: str) -> dict[str, Any]:
+        """Return the one run that somebody started of a pipeline by its button."""
+        (found,) = (
+            run for run in self.runs if (run["pipeline"], run["trigger"]) == (pipeline, "manual")
+        )
+        return found
+
+    def metric(self, expression: str, *labels: str) -> Counts:
+        """Return what Prometheus has at the end, by labels; a value of 0 is left out."""
+        found = self.stack.prometheus.ask.values(expression, *labels, at=self.end)
+        return {key: value for key, value in found.items() if value}
+
+    def tasks(self) -> Counter[tuple[str, str, str]]:
+        """Return the ledger's deliveries by pipeline, type and status."""
+        return Counter(
+            {
+                (pipeline, type_, status): number
+                for pipeline, types in self.ledger["tasks"].items()
+                for type_, statuses in types.items()
+                for status, number in statuses.items()
+            }
+        )
+
+    @cached_property
+    def traces(self) -> dict[str, list[Span]]:
+        """Return all traces of the platform that Jaeger has, by id."""
+        ask = self.stack.jaeger.ask
+        (service,) = ask.services()
+        return ask.search(service, start=self.begin, end=self.end, limit=100_000)
+
+    def root_of(self, run: dict[str, Any]) -> Span:
+        """Return the root of a run's trace, which has only one."""
+        (root,) = (span for span in self.traces[run["trace_id"]] if not span.parent_span_id)
+        return root
+
+
+@pytest.fixture(scope="session")
+def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    """Start the stack, run every pipeline of the platform, stop the platform; then ask."""
+    from support.stack.platform import Platform
+
+    folder = tmp_path_factory.mktemp("stack")
+    begin = time.time()
+    with Stack(folder) as stack:
+        with Platform(folder / "platform", endpoint=stack.collector.otlp_http) as platform:
+            _use(platform)
+            platform.stop_services()
+            ledger = platform.ledger()
+            lines = (platform.options.data / "logs" / "audit.log").read_text().splitlines()
+        stack.settle()
+        yield Proof(stack, ledger, [json.loads(line) for line in lines], begin, time.time())
+
+
+def _use(platform: Platform) -> None:
+    """Run every pipeline, cancel a run whose task is executed, and let beat start one."""
+    platform.run_all()
+    platform.manage("incident", "revoke")
+    platform.run_by_beat(BY_BEAT)
+    platform.wait_until_quiet()

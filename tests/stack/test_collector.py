@@ -1,0 +1,45 @@
+"""The Collector handed everything on: nothing refused, nothing failed, nothing rejected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+TROUBLE = ("warn", "error", "fatal", "panic")
+
+
+def test_collector_logs_no_trouble(proof: Any) -> None:
+    """No line of its own log, which is not sampled here, is a warning or worse."""
+    lines = proof.stack.collector.log.read_text().splitlines()
+    assert any("Everything is ready" in line for line in lines)
+    assert [line for line in lines if line.partition("\t")[2].startswith(TROUBLE)] == []
+
+
+def test_collector_sent_to_every_backend(proof: Any) -> None:
+    """Its own metrics say that each exporter delivered, and that no item failed on the way."""
+    samples = proof.stack.collector.ask.samples()
+    bad = {
+        name: sample
+        for name, found in samples.items()
+        for sample in found
+        if any(word in name for word in ("_failed", "_refused")) and sample.value
+    }
+    assert bad == {}
+    sent = {
+        sample.labels["exporter"]
+        for name, found in samples.items()
+        if name.startswith("otelcol_exporter_sent_")
+        for sample in found
+        if sample.value
+    }
+    assert sent >= {
+        "otlp_http/prometheus", "elasticsearch/logs", "elasticsearch/audit", "otlp_http/jaeger",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("signal", ["spans", "metric_points", "log_records"])
+def test_collector_accepted_every_signal(proof: Any, signal: str) -> None:
+    """Spans, metrics and log records came in over OTLP."""
+    accepted = proof.stack.collector.ask.values(f"otelcol_receiver_accepted_{signal}", "transport")
+    assert accepted["http",] > 0
