@@ -141,7 +141,9 @@ def test_inside_a_run_the_publish_belongs_to_the_run(jobs: Celery, seen: Telemet
         run.span_context.trace_id,
         run.span_context.span_id,
     )
-    assert pipelines.Run.from_header(sent_headers(jobs)[RUN_HEADER]) == run
+    headers = sent_headers(jobs)
+    assert pipelines.Run.from_header(headers[RUN_HEADER]) == run
+    assert headers["tracestate"] == "etl=run"
 
 
 @pytest.mark.usefixtures("instrumented")

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from etl_telemetry import guard, pipelines
 from etl_telemetry.logs import current_fields
-from etl_telemetry.pipelines import Run, begin_run, current_run
+from etl_telemetry.pipelines import Run, begin_run, current_run, pipeline_run
 from support.hostile import anything
 from support.telemetry import Telemetry
 
@@ -46,7 +46,23 @@ def test_ids_derive_from_the_run_id() -> None:
         int(hashlib.sha256(b"etl-telemetry/run/span/42").hexdigest()[:16], 16),
         is_remote=False,
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
+        trace_state=TraceState([("etl", "run")]),
     )
+
+
+def test_every_span_of_a_run_has_the_mark_of_runs(seen: Telemetry) -> None:
+    """A gateway keeps runs by the trace state of each span, also of those that know no run."""
+    tracer = trace.get_tracer("a database client")
+    with pipeline_run("daily", organization="acme"), tracer.start_as_current_span("step"):
+        tracer.start_span("SELECT").end()
+    tracer.start_span("elsewhere").end()
+    marked = {span.name: dict(span.context.trace_state) for span in seen.spans()}
+    assert marked == {
+        "SELECT": {"etl": "run"},
+        "step": {"etl": "run"},
+        "pipeline run daily": {"etl": "run"},
+        "elsewhere": {},
+    }
 
 
 def test_ids_are_the_same_in_another_process() -> None:

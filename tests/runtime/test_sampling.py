@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 from etl_telemetry.config import resolve
 from etl_telemetry.runtime.build import _sampler
@@ -38,6 +38,27 @@ def test_messages_and_children_follow_their_parent(kind: SpanKind, *, sampled: b
     """A task continues what its publisher decided: a run is whole or not at all."""
     sampler = IngressSampler(ParentBased(ALWAYS_OFF), ALWAYS_OFF)
     assert _decision(sampler, kind, sampled=sampled, remote=True) is sampled
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ([("etl", "run"), ("vendor", "x")], {"vendor": "x"}),
+        ([("vendor", "x")], {"vendor": "x"}),
+        ([], {}),
+    ],
+)
+def test_a_caller_over_http_cannot_mark_a_trace_as_a_run(
+    sent: list[tuple[str, str]], kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gateways keep every trace with the mark, so it is taken off at the door, and only it."""
+    context = SpanContext(1, 1, is_remote=True, trace_state=TraceState(sent))
+    parent = trace.set_span_in_context(NonRecordingSpan(context))
+    sampler = IngressSampler(ParentBased(ALWAYS_ON), ALWAYS_ON)
+    result = sampler.should_sample(parent, 1, "span", SpanKind.SERVER)
+    inner = sampler.should_sample(parent, 1, "span", SpanKind.CONSUMER)
+    assert (dict(result.trace_state or {}), dict(inner.trace_state or {})) == (kept, dict(sent))
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

@@ -127,3 +127,5 @@ AUDIT_SCOPE = "etl_telemetry.audit"
 """Logger name, and so the scope, of audit events."""
 RUN_HEADER = "etl_telemetry_run"
 """Message header that carries a run from task to task (versioned JSON)."""
+RUN_TRACE_STATE = ("etl", "run")
+"""Key and value in the W3C trace state of every span of a run's trace: gateways keep these."""

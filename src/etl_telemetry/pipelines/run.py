@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from etl_telemetry import catalogue, metrics
 from etl_telemetry.catalogue import RunStatus
@@ -24,6 +24,7 @@ from etl_telemetry.tracing.place import Place
 from etl_telemetry.values import AttributeValue
 
 _RUN = context_api.create_key("etl_telemetry-run")
+_TRACE_STATE = TraceState([catalogue.RUN_TRACE_STATE])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EnteredT = TypeVar("_EnteredT")
 
@@ -204,12 +205,17 @@ def take_own(entered: dict[int, _EnteredT]) -> _EnteredT | None:
 
 @lru_cache(maxsize=1_024)
 def root_context(run_id: str) -> SpanContext:
-    """Return the context of the root span of a run: always the same, always sampled."""
+    """Return the context of the root span of a run: always the same, always sampled.
+
+    Its trace state, which every span below inherits, marks the trace as a run's: a Collector
+    that samples by trace cannot wait for the end of a run, and keeps it for this mark.
+    """
     return SpanContext(
         int.from_bytes(_hash("trace", run_id)[:16]),
         int.from_bytes(_hash("span", run_id)[:8]),
         is_remote=False,
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
+        trace_state=_TRACE_STATE,
     )
 
 

@@ -9,6 +9,8 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
+from etl_telemetry.catalogue import RUN_TRACE_STATE
+
 
 class IngressSampler(Sampler):
     """Ignore the sampling decision of whoever called over HTTP.
@@ -16,7 +18,7 @@ class IngressSampler(Sampler):
     With the stock parent-based sampler any client can force a trace by its
     `traceparent` header (trap 24). A server span with a remote parent is sampled
     as if it were a root; everything else, messages of our own workers included,
-    as `inner` says.
+    as `inner` says. Nor does the caller's mark of a run make a Collector keep it.
     """
 
     def __init__(self, inner: Sampler, root: Sampler) -> None:
@@ -34,15 +36,17 @@ class IngressSampler(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Return the decision for one span."""
-        sampler = self._inner
+        given = (parent_context, trace_id, name, kind, attributes, links, trace_state)
         if (
-            kind is SpanKind.SERVER
-            and get_current_span(parent_context).get_span_context().is_remote
+            kind is not SpanKind.SERVER
+            or not get_current_span(parent_context).get_span_context().is_remote
         ):
-            sampler = self._root
-        return sampler.should_sample(
-            parent_context, trace_id, name, kind, attributes, links, trace_state
-        )
+            return self._inner.should_sample(*given)
+        result = self._root.should_sample(*given)
+        mark, _ = RUN_TRACE_STATE
+        if result.trace_state and mark in result.trace_state:
+            result.trace_state = result.trace_state.delete(mark)
+        return result
 
     def get_description(self) -> str:
         """Return the name with its inner sampler."""
