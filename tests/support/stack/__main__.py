@@ -66,13 +66,15 @@ def _run(folder: Path, *, engines_only: bool) -> None:
         from support.stack.platform import Platform
 
         print("Starting the platform, and a run.", flush=True)
-        endpoint = stack.collector.otlp_http
-        with Platform(folder / "platform", endpoint=endpoint, usual_ports=True) as platform:
+        with Platform(
+            folder / "platform",
+            endpoint=stack.collector.otlp_http,
+            usual_ports=True,
+            variables={"ETL_PLATFORM_TRACE_URL": hints.trace_url(stack)},
+        ) as platform:
             run = _one_run(platform)
             stack.settle()
-            print(hints.engines(stack), flush=True)
-            print(hints.platform(platform), flush=True)
-            print(hints.run(stack, run), flush=True)
+            print(hints.engines(stack), hints.platform(platform), hints.run(stack, run), sep="")
             _serve(stack, platform)
 
 

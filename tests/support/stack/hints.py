@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from support.stack.platform import Platform
 
 ADDRESSES = """
-Collector      OTLP/HTTP {http}   OTLP/gRPC {grpc}   its own metrics {metrics}/metrics
+Collector      {http} (OTLP over HTTP), {grpc} (gRPC)
+               {metrics}/metrics (its own)
 Prometheus     {prometheus}
 Elasticsearch  {elasticsearch}
-Jaeger         {jaeger}/api/v3/services
+Jaeger         {jaeger}
 
 Your application sends to the Collector:
 
@@ -25,15 +26,19 @@ Platform       {address}/   user {username}, password {password}
 RUN = """
 A run of {pipeline} has ended. Its metrics, its log records, its trace:
 
-    curl -s '{prometheus}/api/v1/query' --data-urlencode \\
-      'query=pipeline_executions_total{{pipeline_name="{pipeline}"}}'
-
-    curl -s '{elasticsearch}/logs-*/_search?q=trace_id:{trace_id}&sort=@timestamp&size=100' \\
-      | grep -o '"text":"[a-z_]*"'
-
-    curl -s '{jaeger}/api/v3/traces/{trace_id}' \\
-      | grep -o '"name":"[^"]*","kind"' | sort | uniq -c
+    {commands}
 """
+COMMANDS = (
+    """curl -s {prometheus}/api/v1/query --data-urlencode \\
+      'query=pipeline_executions_total{{pipeline_name="{pipeline}"}}'""",
+    """curl -s '{elasticsearch}/logs-*/_search?q=trace_id:{trace_id}&sort=@timestamp&size=100' \\
+      | grep -o '"text":"[a-z_]*"'""",
+    """curl -s {jaeger}/api/v3/traces/{trace_id} \\
+      | grep -o '"name":"[^"]*","kind"' | sort | uniq -c""",
+)
+"""What finds a run in each backend, with nothing but a shell."""
+TRACE = "{jaeger}/api/v3/traces/{{trace_id}}"
+"""Where the platform's pages link to; the Jaeger that is built here has no pages of its own."""
 
 
 def engines(stack: Stack) -> str:
@@ -51,9 +56,21 @@ def platform(running: Platform) -> str:
     return PLATFORM.format(address=running.address, **running.login)
 
 
+def commands(ended: dict[str, Any], *, backends: dict[str, str]) -> list[str]:
+    """Return the commands that find a run in each backend."""
+    facts = {"pipeline": ended["pipeline"], "trace_id": ended["trace_id"], **backends}
+    return [command.format(**facts) for command in COMMANDS]
+
+
 def run(stack: Stack, ended: dict[str, Any]) -> str:
     """Tell how to find a run in each backend."""
-    return RUN.format(pipeline=ended["pipeline"], trace_id=ended["trace_id"], **_backends(stack))
+    found = commands(ended, backends=_backends(stack))
+    return RUN.format(pipeline=ended["pipeline"], commands="\n\n    ".join(found))
+
+
+def trace_url(stack: Stack) -> str:
+    """Return the address of a trace, as the platform's pages want it."""
+    return TRACE.format(**_backends(stack))
 
 
 def _backends(stack: Stack) -> dict[str, str]:
