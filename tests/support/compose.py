@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from support.deployment import settings, variables
+from support.deployment import expand, settings, variables
 
 # Images that write beside their own code; compose.yaml says it at each.
 WRITES_ITS_ROOT = frozenset({"elasticsearch", "kibana"})
@@ -209,10 +209,11 @@ def listening(stack: Stack, name: str) -> set[str]:
     """Find the ports of a service: published, in its configurations, given to it without a URL."""
     service = stack.services.get(name, {})
     published = {str(port).rpartition(":")[2] for port in service.get("ports", [])}
-    given = [str(value) for value in service.get("environment", {}).values()]
-    written = [path.read_text() for path in configurations(stack, name)]
+    given = service.get("environment", {})
+    written = [expand(path.read_text(), given) for path in configurations(stack, name)]
     found = {match for text in written for match in re.findall(r":(\d{4,5})\b", text)}
-    own = {value.rpartition(":")[2] for value in given if "://" not in value}
+    values = (str(value) for value in given.values())
+    own = {value.rpartition(":")[2] for value in values if "://" not in value}
     return published | found | {port for port in own if port.isdigit()}
 
 

@@ -1,0 +1,133 @@
+"""The Collector's configurations: the rules that each keeps, as far as that shows without an engine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from etl_telemetry.catalogue import AUDIT_SCOPE, RUN_TRACE_STATE, WORKER_NAME
+from support import configurations
+from support.configurations import Files
+from support.deployment import COLLECTOR, variables
+
+COMBINATIONS = list(configurations.combinations())
+LISTENS = (
+    "ETL_OTLP_GRPC_ENDPOINT", "ETL_OTLP_HTTP_ENDPOINT", "ETL_HEALTH_ENDPOINT",
+    "ETL_COLLECTOR_METRICS_HOST", "ETL_SCRAPE_ENDPOINT",
+)  # fmt: skip
+README = (COLLECTOR / "README.md").read_text()
+each_combination = pytest.mark.parametrize("files", COMBINATIONS, ids=" + ".join)
+
+
+def pipelines(files: Files) -> dict[str, dict[str, Any]]:
+    """Return the pipelines of merged files."""
+    found: dict[str, dict[str, Any]] = configurations.read(files)["service"]["pipelines"]
+    return found
+
+
+def test_every_file_is_in_a_combination() -> None:
+    """A configuration that is not started by the tests is a promise that nobody keeps."""
+    assert {file for files in COMBINATIONS for file in files} == configurations.files()
+
+
+@pytest.mark.parametrize("file", sorted(configurations.files()))
+def test_readme_names_every_file(file: str) -> None:
+    """Who looks for a file finds it in README.md, by the path to give to `--config`."""
+    assert f"`{file}`" in README or f"--config {file}" in README
+
+
+def test_readme_names_no_file_that_is_missing() -> None:
+    """A path that README.md gives to `--config` exists."""
+    named = re.findall(r"--config ([\w./-]+\.yaml)", README)
+    assert named
+    assert [file for file in named if not (COLLECTOR / file).exists()] == []
+
+
+@pytest.mark.parametrize("file", sorted(configurations.files()))
+def test_nothing_listens_beyond_this_machine_by_default(file: str) -> None:
+    """Without a variable each server is on 127.0.0.1."""
+    found = variables((COLLECTOR / file).read_text())
+    defaults = {name: found[name].default for name in LISTENS if name in found}
+    assert {name: value for name, value in defaults.items() if not value.startswith("127.")} == {}
+
+
+@pytest.mark.parametrize("file", sorted(configurations.files()))
+def test_every_variable_has_a_default(file: str) -> None:
+    """A configuration starts on a desk without any setting."""
+    found = variables((COLLECTOR / file).read_text())
+    assert [name for name, variable in found.items() if variable.default is None] == []
+
+
+@each_combination
+def test_memory_is_guarded_first_and_nothing_batches_before_a_queue(files: Files) -> None:
+    """A pipeline that receives begins with memory_limiter; `batch` would lose what it holds."""
+    for name, pipeline in pipelines(files).items():
+        processors = pipeline.get("processors", [])
+        assert "batch" not in processors, name
+        if {"otlp", "kafka"} & {*pipeline["receivers"]}:
+            assert processors[0] == "memory_limiter", name
+
+
+@each_combination
+def test_every_exporter_in_use_is_durable_and_never_gives_up(files: Files) -> None:
+    """Each has a queue on disk that says no when it is full, and retries without an end."""
+    merged = configurations.read(files)
+    used = {e for p in merged["service"]["pipelines"].values() for e in p["exporters"]}
+    exporters = {e: merged["exporters"][e] for e in used if e in merged["exporters"]}
+    assert exporters
+    for name, settings in exporters.items():
+        if name == "prometheus/scrape":
+            continue  # It keeps the last value for whoever asks.
+        queue = settings["sending_queue"]
+        chosen = {key: queue[key] for key in ("enabled", "storage", "sizer", "block_on_overflow")}
+        assert chosen == {
+            "enabled": True, "storage": "file_storage", "sizer": "bytes", "block_on_overflow": False
+        }, name  # fmt: skip
+        if name.startswith("elasticsearch"):
+            assert settings["retry"]["max_retries"] >= 10**9, name
+            assert settings["retry"]["retry_on_status"] == [429, 500, 502, 503, 504], name
+        else:
+            assert settings["retry_on_failure"]["max_elapsed_time"] == "0s", name
+
+
+@pytest.mark.parametrize("file", ["gateway.yaml", "agent.yaml"])
+def test_parts_that_two_configurations_share_are_the_same(file: str) -> None:
+    """A component of one name means one thing, wherever it stands."""
+    one, other = configurations.read(("single-node.yaml",)), configurations.read((file,))
+    differing = [
+        f"{kind}: {name}"
+        for kind in ("receivers", "processors", "connectors", "exporters", "extensions")
+        for name in set(one.get(kind, {})) & set(other.get(kind, {}))
+        if one[kind][name] != other[kind][name]
+    ]
+    assert differing == []
+    assert one["service"]["telemetry"] == other["service"]["telemetry"]
+    assert one["service"]["extensions"] == other["service"]["extensions"]
+
+
+@pytest.mark.parametrize("file", configurations.BACKENDS)
+def test_names_are_those_that_the_library_sends(file: str) -> None:
+    """Audit records, runs and names of workers are known by what the catalogue calls them."""
+    merged = configurations.read((file,))
+    (audit,) = merged["connectors"]["routing/audit"]["table"]
+    assert audit["condition"] == f'instrumentation_scope.name == "{AUDIT_SCOPE}"'
+    assert WORKER_NAME in merged["processors"]["redaction"]["ignored_keys"]
+    if file == "gateway.yaml":
+        (runs,) = merged["connectors"]["routing/runs"]["table"]
+        key, value = RUN_TRACE_STATE
+        assert runs["condition"] == f'trace_state["{key}"] == "{value}"'
+
+
+@each_combination
+def test_privacy_fails_closed(files: Files) -> None:
+    """What cannot be routed or changed is refused, not passed on as it is."""
+    merged = configurations.read(files)
+    modes = {
+        name: settings["error_mode"]
+        for kind in ("processors", "connectors")
+        for name, settings in merged.get(kind, {}).items()
+        if name.partition("/")[0] in {"transform", "filter", "routing"}
+    }
+    assert set(modes.values()) == {"propagate"}
