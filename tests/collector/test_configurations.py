@@ -1,4 +1,4 @@
-"""The Collector's configurations: the rules that each keeps, as far as that shows without an engine."""
+"""The rules that every configuration of the Collector keeps: what shows without an engine."""
 
 from __future__ import annotations
 

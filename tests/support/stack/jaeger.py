@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,8 @@ class Jaeger(Engine):
     }  # fmt: skip
     config: Path = PRODUCT / "jaeger" / "jaeger.yaml"
     """Its configuration: set another one before it starts."""
+    more: Sequence[Path] = ()
+    """Configurations over it, in order."""
 
     def __init__(self, folder: Path, *, usual_ports: bool = False) -> None:
         super().__init__(folder, usual_ports=usual_ports)
@@ -38,7 +40,8 @@ class Jaeger(Engine):
         """Return how it is started."""
         overlay = self.folder / "ports.yaml"
         overlay.write_text(json.dumps(self._ports()))  # JSON is YAML.
-        return [str(locate("jaeger")), f"--config={self.config}", f"--config={overlay}"]
+        configs = [f"--config={path}" for path in (self.config, *self.more, overlay)]
+        return [str(locate("jaeger")), *configs]
 
     def is_ready(self) -> bool:
         """Say whether it takes and finds traces."""

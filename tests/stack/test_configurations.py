@@ -1,0 +1,98 @@
+"""Every configuration is what the real engines take: validated, and started until it is healthy."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import configurations
+from support.configurations import Files
+from support.engines import locate
+from support.stack import Alertmanager, Collector, Jaeger, Prometheus
+from support.stack.pki import certificates
+from support.stack.product import PRODUCT
+
+COMBINATIONS = list(configurations.combinations())
+PROMETHEUS = sorted((PRODUCT / "prometheus").glob("*.yml"))
+ALERTMANAGER = sorted((PRODUCT / "alertmanager").glob("*.yml"))
+JAEGER = [("jaeger.yaml",), ("jaeger.yaml", "badger.yaml")]
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Make what the security profile wants to read."""
+    return certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def collector(
+    request: pytest.FixtureRequest, tmp_path: Path, tls: dict[str, str]
+) -> Iterator[Collector]:
+    """Prepare a Collector with the files that are asked for."""
+    engine = Collector(tmp_path, configs=[PRODUCT / file for file in request.param])
+    engine.variables.update(tls)
+    yield engine
+    engine.stop()
+
+
+@pytest.mark.parametrize("collector", COMBINATIONS, ids=" + ".join, indirect=True)
+def test_collector_validates_and_gets_healthy(collector: Collector) -> None:
+    """The Collector finds no mistake in the files, starts with them, and complains of nothing."""
+    configs = [f"--config={path}" for path in collector.configs]
+    done = subprocess.run(
+        [str(locate("collector")), "validate", *configs],
+        cwd=collector.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    collector.start()
+    lines = collector.log.read_text().splitlines()
+    troubles = [line for line in lines if line.partition("\t")[2].startswith(("warn", "error"))]
+    # Nobody is there to send to: gRPC and Kafka's client connect at once and say so.
+    at_once = ("grpc_log", "kafka")
+    assert [line for line in troubles if not any(word in line for word in at_once)] == []
+
+
+@pytest.mark.parametrize("path", PROMETHEUS, ids=lambda path: path.name)
+def test_promtool_takes_prometheus_configuration(path: Path) -> None:
+    """Prometheus' own tool finds no mistake."""
+    command = [str(locate("promtool")), "check", "config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+@pytest.mark.parametrize("path", PROMETHEUS, ids=lambda path: path.name)
+def test_prometheus_starts(path: Path, tmp_path: Path) -> None:
+    """Prometheus takes the file and gets ready."""
+    engine = Prometheus(tmp_path)
+    engine.config = path
+    with engine:
+        assert engine.owns_ports()
+
+
+@pytest.mark.parametrize("path", ALERTMANAGER, ids=lambda path: path.name)
+def test_amtool_takes_alertmanager_configuration(path: Path, tmp_path: Path) -> None:
+    """Alertmanager's own tool finds no mistake, and Alertmanager gets ready."""
+    command = [str(locate("amtool")), "check-config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    engine = Alertmanager(tmp_path)
+    engine.config = path
+    with engine:
+        assert engine.owns_ports()
+
+
+@pytest.mark.parametrize("files", JAEGER, ids=" + ".join)
+def test_jaeger_starts(files: Files, tmp_path: Path) -> None:
+    """Jaeger takes the files and answers; with Badger it makes its folders."""
+    engine = Jaeger(tmp_path)
+    first, *others = (PRODUCT / "jaeger" / file for file in files)
+    engine.config = first
+    engine.more = others
+    engine.variables["JAEGER_DATA_DIRECTORY"] = str(tmp_path / "data")
+    with engine:
+        assert engine.owns_ports()
+    assert (tmp_path / "data").exists() is bool(others)

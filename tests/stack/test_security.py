@@ -1,0 +1,256 @@
+"""The security profile on real Collectors: who may send, and where anything listens."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import psutil
+import pytest
+
+from support import configurations
+from support.stack import Collector, eventually, ports
+from support.stack.pki import certificates, make
+from support.stack.product import PRODUCT
+
+APPLICATION = """
+from etl_telemetry import setup_telemetry, span
+handle = setup_telemetry(service_name="shop")
+with span("paid"):
+    pass
+handle.force_flush(20)
+handle.shutdown(20)
+"""
+SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [
+    {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "x"}
+]}]}]}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends: what it trusts, and what it shows."""
+
+    folder: Path
+    """Where its own certificate is."""
+    trusts: Path
+    """The authority whose servers it believes."""
+    token: str | None
+    """Its bearer token."""
+    certificate: bool = True
+    """Whether it shows its certificate."""
+    newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    """The newest TLS that it speaks."""
+
+    def send(self, endpoint: str) -> int:
+        """Send a span over HTTP and return the status of the answer."""
+        context = ssl.create_default_context(cafile=str(self.trusts))
+        context.maximum_version = self.newest
+        if self.certificate:
+            own = self.folder / "client.crt"
+            context.load_cert_chain(own, own.with_suffix(".key"))
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(  # noqa: S310 -- our engine
+            f"{endpoint}/v1/traces", json.dumps(SPANS).encode(), headers
+        )
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        try:
+            with opener.open(request, timeout=30) as response:
+                return int(response.status)
+        except HTTPError as error:
+            error.close()
+            return error.code
+
+
+class Secured(Collector):
+    """A Collector whose senders need TLS; the rest is as it is."""
+
+    @property
+    def otlp_http(self) -> str:
+        """Return the endpoint for OTLP over HTTP."""
+        return self.address("http", scheme="https")
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Make an authority, certificates and a token."""
+    return certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory, tls: dict[str, str]) -> Iterator[Collector]:
+    """Start a single node with the security profile."""
+    files = ("single-node.yaml", "security/receiver.yaml")
+    engine = Secured(tmp_path_factory.mktemp("secured"), configs=[PRODUCT / f for f in files])
+    engine.variables.update(tls)
+    with engine:
+        yield engine
+
+
+@pytest.fixture
+def sender(tls: dict[str, str]) -> Sender:
+    """Return a sender that has everything right."""
+    folder = Path(tls["ETL_TLS_DIRECTORY"])
+    return Sender(folder, folder / "ca.crt", (folder / "token").read_text())
+
+
+def accepted(collector: Collector) -> float:
+    """Return how many spans it has taken so far."""
+    return sum(collector.ask.values("otelcol_receiver_accepted_spans", "transport").values())
+
+
+def test_right_certificate_and_token_pass(collector: Collector, sender: Sender) -> None:
+    """Who shows both is heard."""
+    before = accepted(collector)
+    assert sender.send(collector.otlp_http) == 200
+    eventually("the span is counted", lambda: accepted(collector) == before + 1)
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong"])
+def test_missing_or_wrong_token_is_refused(
+    token: str | None, collector: Collector, sender: Sender
+) -> None:
+    """A certificate alone is not enough."""
+    before = accepted(collector)
+    assert replace(sender, token=token).send(collector.otlp_http) == 401
+    assert accepted(collector) == before
+
+
+def refused(sender: Sender, collector: Collector, reason: str) -> None:
+    """Send: there is no connection, and the Collector's log says why.
+
+    What the sender sees is left to chance: with TLS 1.3 it writes before it hears of the refusal.
+    """
+    before, told = accepted(collector), len(collector.log.read_text())
+    with pytest.raises((URLError, ConnectionError)):
+        sender.send(collector.otlp_http)
+    eventually("the reason is logged", lambda: reason in collector.log.read_text()[told:])
+    assert accepted(collector) == before
+
+
+def test_missing_client_certificate_is_refused(collector: Collector, sender: Sender) -> None:
+    """A token alone is not enough."""
+    refused(replace(sender, certificate=False), collector, "client didn't provide a certificate")
+
+
+def test_client_of_another_authority_is_refused(
+    collector: Collector, sender: Sender, tmp_path: Path
+) -> None:
+    """A certificate that anybody can make for himself is none."""
+    other = replace(sender, folder=make(tmp_path))
+    refused(other, collector, "failed to verify certificate: x509")
+
+
+def test_server_of_another_authority_is_not_trusted(
+    collector: Collector, sender: Sender, tmp_path: Path
+) -> None:
+    """A sender does not talk to who only says that it is the Collector."""
+    other = replace(sender, trusts=make(tmp_path) / "ca.crt")
+    with pytest.raises(URLError, match="certificate verify failed"):
+        other.send(collector.otlp_http)
+
+
+def test_expired_server_certificate_is_not_trusted(tmp_path: Path, tls: dict[str, str]) -> None:
+    """Its time is over: no sender that checks talks to it."""
+    expired = make(tmp_path / "tls", days=0)
+    time.sleep(1.1)  # It ends with the second in which it was made.
+    files = ("single-node.yaml", "security/receiver.yaml")
+    engine = Secured(tmp_path, configs=[PRODUCT / f for f in files])
+    engine.variables.update(tls | {"ETL_TLS_DIRECTORY": str(expired)})
+    with engine:
+        sender = Sender(expired, expired / "ca.crt", "any", certificate=False)
+        with pytest.raises(URLError, match="certificate has expired"):
+            sender.send(engine.otlp_http)
+
+
+def test_expired_client_certificate_is_refused(tmp_path: Path) -> None:
+    """An authority that is trusted does not make up for time that has passed."""
+    made = make(tmp_path / "tls", days=0)
+    time.sleep(1.1)
+    server = make(tmp_path / "server")
+    # The Collector shows a certificate that is good, and asks for one of the first authority.
+    (server / "own.crt").write_bytes((server / "ca.crt").read_bytes())
+    (server / "ca.crt").write_bytes((made / "ca.crt").read_bytes())
+    engine = Secured(
+        tmp_path, configs=[PRODUCT / f for f in ("single-node.yaml", "security/receiver.yaml")]
+    )
+    engine.variables["ETL_TLS_DIRECTORY"] = str(server)
+    engine.variables["ETL_BEARER_TOKEN_FILE"] = str(server / "token")
+    with engine:
+        sender = Sender(made, server / "own.crt", (server / "token").read_text())
+        refused(sender, engine, "certificate has expired")
+
+
+def test_tls_1_2_is_refused(collector: Collector, sender: Sender) -> None:
+    """An old client is told so, and not served."""
+    old = replace(sender, newest=ssl.TLSVersion.TLSv1_2)
+    refused(old, collector, "client offered only unsupported versions")
+
+
+def test_plain_http_is_refused(collector: Collector) -> None:
+    """Without TLS there is nothing to talk to."""
+    plain = collector.address("http")
+    with pytest.raises(HTTPError) as raised:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(plain, b"{}")
+    raised.value.close()
+    assert raised.value.code == 400
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_application_sends_over_agent_and_gateway_with_tls_all_the_way(
+    protocol: str, tmp_path: Path, tls: dict[str, str]
+) -> None:
+    """Standard variables are all that an application needs, and each hop shows its certificate."""
+    folder = Path(tls["ETL_TLS_DIRECTORY"])
+    gateway, agent = (
+        Collector(tmp_path / name, configs=[PRODUCT / file for file in files])
+        for name, files in (
+            ("gateway", ("gateway.yaml", "security/receiver.yaml")),
+            ("agent", ("agent.yaml", "security/agent.yaml")),
+        )
+    )
+    gateway.variables.update(tls)
+    agent.variables.update(tls | {"ETL_GATEWAY_HOSTS": f"localhost:{gateway.ports['grpc']}"})
+    port = agent.ports["grpc" if protocol == "grpc" else "http"]
+    variables = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://localhost:{port}",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.crt"),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(folder / "client.crt"),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(folder / "client.key"),
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{(folder / 'token').read_text()}",
+        "NO_PROXY": "localhost",
+    }
+    with gateway, agent:
+        done = subprocess.run(
+            [sys.executable, "-c", APPLICATION],
+            env={**psutil.Process().environ(), **variables},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
+
+
+@pytest.mark.parametrize("file", configurations.BASES)
+def test_nothing_listens_beyond_this_machine(file: str, tmp_path: Path) -> None:
+    """Without any setting the Collector's process has no socket that another machine reaches."""
+    engine = Collector(tmp_path, configs=[PRODUCT / file], usual_ports=True)
+    taken = {port for port in Collector.PORTS.values() if not ports.is_free(port)}
+    if taken:
+        pytest.skip(f"the usual ports {sorted(taken)} are taken by somebody else")
+    engine.variables = {"ETL_QUEUE_DIRECTORY": str(engine.queue)}
+    with engine:
+        sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
+        listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}
