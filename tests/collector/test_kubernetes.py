@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,7 +20,10 @@ FOLDER = COLLECTOR / "kubernetes"
 VERSIONS = ("1.33", "1.37")
 KUSTOMIZATION = yaml.safe_load((COLLECTOR / "kustomization.yaml").read_text())
 OBJECTS: list[tuple[Path, dict[str, Any]]] = [
-    (path, found) for path in sorted(FOLDER.rglob("*.yaml")) for found in documents(path)
+    (path, found)
+    for path in sorted(FOLDER.rglob("*.yaml"))
+    if path.name != "kustomization.yaml"
+    for found in documents(path)
 ]
 WORKLOADS = [found for _, found in OBJECTS if "template" in found.get("spec", {})]
 COLLECTORS = [
@@ -87,21 +91,55 @@ def test_schema_finds_an_unknown_key() -> None:
         kubernetes_validate.validate(broken, "1.37", strict=True)
 
 
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Render a kustomization; each object fits the schema."""
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = list(yaml.safe_load_all(done.stdout))
+    for each in found:
+        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+    return found
+
+
 @needs_kubectl
 def test_kustomize_renders_the_very_same_configurations() -> None:
     """What `kubectl apply -k collector/` sends has the files of collector/, byte for byte."""
-    done = subprocess.run(
-        ["kubectl", "kustomize", str(COLLECTOR)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rendered = list(yaml.safe_load_all(done.stdout))
-    for found in rendered:
-        kubernetes_validate.validate(found, VERSIONS[-1], strict=True)
-    maps = [found["data"] for found in rendered if found["kind"] == "ConfigMap"]
+    maps = [found["data"] for found in rendered(COLLECTOR) if found["kind"] == "ConfigMap"]
     assert {name: text for data in maps for name, text in data.items()} == {
         "agent.yaml": (COLLECTOR / "agent.yaml").read_text(),
         "gateway.yaml": (COLLECTOR / "gateway.yaml").read_text(),
+        "security-agent.yaml": (COLLECTOR / "security" / "agent.yaml").read_text(),
+        "security-receiver.yaml": (COLLECTOR / "security" / "receiver.yaml").read_text(),
     } | settings(FOLDER / "backends.env")
+
+
+@needs_kubectl
+@pytest.mark.parametrize(
+    ("kind", "secret", "overlay"),
+    [
+        ("DaemonSet", "etl-agent-tls", "agent.yaml"),
+        ("StatefulSet", "etl-gateway-tls", "receiver.yaml"),
+    ],
+)
+def test_security_component_starts_the_overlay_with_its_secret(
+    tmp_path: Path, kind: str, secret: str, overlay: str
+) -> None:
+    """A kustomization of one's own adds the component: overlay, variables, files of a Secret."""
+    base = os.path.relpath(COLLECTOR, tmp_path)
+    own = {"resources": [base], "components": [f"{base}/kubernetes/security"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    (found,) = (each for each in rendered(tmp_path) if each["kind"] == kind)
+    pod = found["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][1:] == [f"--config=/etc/etl-otelcol/security-{overlay}"]
+    used = variables((COLLECTOR / "security" / overlay).read_text())
+    folder = "/etc/etl-otelcol-tls"
+    given = environment(container)
+    assert {given[name].partition("/etc/etl-otelcol-tls")[0] for name in used} == {""}
+    assert {"name": "tls", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
+    assert {"name": "tls", "secret": {"secretName": secret, "defaultMode": 0o440}} in pod["volumes"]
 
 
 def test_every_manifest_is_applied_or_an_example() -> None:

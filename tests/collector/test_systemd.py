@@ -31,7 +31,8 @@ def entries(unit: Path) -> list[tuple[str, str]]:
 
 def environment(unit: Path) -> dict[str, str]:
     """Read what a unit sets by `Environment=`."""
-    pairs = (value.partition("=") for key, value in entries(unit) if key == "Environment")
+    found = (value.strip('"') for key, value in entries(unit) if key == "Environment")
+    pairs = (value.partition("=") for value in found)
     return {name: value for name, _, value in pairs}
 
 
@@ -129,6 +130,24 @@ def test_unit_starts_a_configuration_that_reads_what_it_sets(unit: Path) -> None
     (name,) = re.findall(r"--config=/etc/etl-otelcol/(\S+)", given["ETL_CONFIGS"])
     used = variables((COLLECTOR / name).read_text())
     assert given.keys() - used.keys() == {"ETL_CONFIGS", "GOMEMLIMIT"}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_security_drop_in_gives_its_overlay_what_it_reads(unit: Path) -> None:
+    """Each variable of the overlay is set, each file that is named is a credential of the unit."""
+    drop_in = FOLDER / f"{unit.name}.d" / "security.conf"
+    given = environment(drop_in)
+    base, overlay = re.findall(r"--config=/etc/etl-otelcol/(\S+)", given.pop("ETL_CONFIGS"))
+    assert base == environment(unit)["ETL_CONFIGS"].rpartition("/")[2]
+    text = (COLLECTOR / overlay).read_text()
+    assert given.keys() == variables(text).keys()
+    loaded = [value.partition(":") for key, value in entries(drop_in) if key == "LoadCredential"]
+    assert {source for _, _, source in loaded} == {
+        f"/etc/etl-otelcol/tls/{name}" for name, _, _ in loaded
+    }
+    files = set(re.findall(r"ETL_TLS_DIRECTORY:-\./tls\}/(\S+)", text))
+    tokens = {value.removeprefix("%d/") for value in given.values() if value != "%d"}
+    assert {name for name, _, _ in loaded} == files | tokens
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
