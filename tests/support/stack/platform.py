@@ -25,6 +25,7 @@ WEB_PORT = 8000
 BY_BEAT = """
 import json
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+PeriodicTask.objects.update(enabled=False)
 second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
 PeriodicTask.objects.create(
     name={name!r}, task="apps.pipelines.tasks.runs.start_scheduled_run", interval=second,
@@ -107,7 +108,10 @@ class Platform:
         return self.fleet.run(arguments[0], services.PYTHON, "manage.py", *arguments)
 
     def run_by_beat(self, pipeline: str) -> None:
-        """Let beat start one run of the pipeline, at its next tick; return when it is there."""
+        """Let beat start one run of the pipeline, at its next tick; return when it is there.
+
+        From then on beat starts nothing more: no hourly run begins while the services are stopped.
+        """
         self.manage("shell", "-c", BY_BEAT.format(name=f"once {pipeline}", pipeline=pipeline))
 
         def started() -> bool:

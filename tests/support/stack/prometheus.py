@@ -12,10 +12,13 @@ from support.stack.ask.prometheus import PrometheusApi
 from support.stack.engine import Engine
 from support.stack.product import PRODUCT
 
-FLAGS = (
-    "--web.enable-otlp-receiver",
-    "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
+FEATURES = (
+    "exemplar-storage",
+    "created-timestamp-zero-ingestion",
+    "promql-extended-range-selectors",
 )
+FLAGS = ("--web.enable-otlp-receiver", f"--enable-feature={','.join(FEATURES)}")
+"""What the product's `prometheus.yml` asks for."""
 
 
 class Prometheus(Engine):
