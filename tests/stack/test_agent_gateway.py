@@ -1,0 +1,221 @@
+"""Agents and gateways: runs are kept whole, the rest is sampled, each process has one gateway."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.process import run
+from support.stack import Collector, Stack, eventually
+from support.stack.ask import http
+from support.stack.product import PRODUCT
+
+FEW = 300
+"""Traces that are sampled by share: ten in a hundred are kept."""
+RUN = """
+import time
+from opentelemetry import trace
+from etl_telemetry import pipeline_run, setup_telemetry, span, step
+handle = setup_telemetry(service_name="etl")
+with pipeline_run("daily", organization="acme", run_id="77") as run:
+    with step("extract"):
+        with trace.get_tracer("a database client").start_as_current_span("SELECT"):
+            pass
+        handle.force_flush(20)
+        time.sleep(5)            # The gateways have decided long before the run ends.
+    with step("load"):
+        pass
+handle.shutdown(20)
+print(run.trace_id)
+"""
+
+
+@dataclass
+class Topology:
+    """One agent, two gateways, the backends."""
+
+    stack: Stack
+    """The backends, and the first gateway as its Collector."""
+    other: Collector
+    """The second gateway."""
+    agent: Collector
+    """What applications send to."""
+
+    @property
+    def gateways(self) -> tuple[Collector, Collector]:
+        """Return both gateways."""
+        return (self.stack.collector, self.other)
+
+    def send(self, signal: str, body: dict[str, Any]) -> None:
+        """Give the agent something."""
+        http.send("POST", f"{self.agent.otlp_http}/v1/{signal}", body)
+
+    def settle(self) -> None:
+        """Wait until no queue holds anything, and nothing waits for a decision."""
+        for each in (self.agent, *self.gateways):
+            eventually("queues get empty", lambda each=each: each.waiting() == 0)
+        time.sleep(3)
+        self.stack.settle()
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    """Start everything, with a short wait for decisions."""
+    folder = tmp_path_factory.mktemp("topology")
+    stack = Stack(folder, configs=[PRODUCT / "gateway.yaml"])
+    other = Collector(folder / "other", configs=[PRODUCT / "gateway.yaml"])
+    agent = Collector(folder / "agent", configs=[PRODUCT / "agent.yaml"])
+    for backend in stack.backends:
+        other.variables.update(backend.for_collector())
+    for gateway in (stack.collector, other):
+        gateway.variables["ETL_SAMPLING_WAIT"] = "1s"
+    hosts = [f"127.0.0.1:{each.ports['grpc']}" for each in (stack.collector, other)]
+    agent.variables["ETL_GATEWAY_HOSTS"] = ",".join(hosts)
+    with stack, other, agent:
+        yield Topology(stack, other, agent)
+
+
+def spans(service: str, each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a request with spans."""
+    return {"resourceSpans": [{"resource": process(service), "scopeSpans": [{"spans": each}]}]}
+
+
+def process(service: str, instance: str = "one") -> dict[str, Any]:
+    """Return what a process says about itself."""
+    pairs = {"service.name": service, "service.instance.id": instance}
+    return {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in pairs.items()]}
+
+
+def span(trace: str, name: str, *, seconds: float = 0.01, **more: Any) -> dict[str, Any]:
+    """Return a span."""
+    end = time.time_ns()
+    return {
+        "traceId": trace,
+        "spanId": f"{random.getrandbits(64):016x}",
+        "name": name,
+        "startTimeUnixNano": str(end - int(seconds * 1e9)),
+        "endTimeUnixNano": str(end),
+        **more,
+    }
+
+
+def trace_ids(number: int) -> list[str]:
+    """Return ids of traces."""
+    return [f"{random.getrandbits(128):032x}" for _ in range(number)]
+
+
+def kept(topology: Topology, service: str) -> dict[str, list[str]]:
+    """Return the names of the spans that Jaeger has, by trace."""
+    topology.settle()
+    end = time.time()
+    found = topology.stack.jaeger.ask.search(service, start=end - 600, end=end, limit=10_000)
+    return {trace: sorted(span.name for span in spans) for trace, spans in found.items()}
+
+
+def test_errors_and_what_is_slow_are_kept_and_a_share_of_the_rest(topology: Topology) -> None:
+    """A trace is kept with all its spans, or not at all, though they come one by one."""
+    bad, slow, *others = trace_ids(2 + FEW)
+    topology.send("traces", spans("web", [span(bad, "a"), span(slow, "a", seconds=6)]))
+    topology.send("traces", spans("web", [span(trace, "a") for trace in others]))
+    topology.send("traces", spans("web", [span(trace, "b") for trace in others]))
+    topology.send("traces", spans("web", [span(slow, "b"), span(bad, "b", status={"code": 2})]))
+    found = kept(topology, "web")
+    assert (found.pop(bad), found.pop(slow)) == (["a", "b"], ["a", "b"])
+    assert set(map(tuple, found.values())) == {("a", "b")}
+    assert 0 < len(found) < FEW / 3  # 30 of 300 by chance: not none, and not many.
+    assert all(gateway.ask.values("otelcol_receiver_accepted_spans", "receiver")["otlp",]
+               for gateway in topology.gateways)  # fmt: skip
+
+
+def test_run_is_kept_whole_though_it_outlives_every_decision(topology: Topology) -> None:
+    """The library's own spans, and one of a client that knows nothing of runs, by their mark."""
+    done = run(RUN, topology.agent.otlp_http)
+    assert done.returncode == 0, done.stderr
+    assert kept(topology, "etl") == {
+        done.stdout.strip(): ["SELECT", "pipeline run daily", "step extract", "step load"]
+    }
+
+
+def test_spans_are_counted_before_they_are_sampled(topology: Topology) -> None:
+    """Rates of requests are true, however few traces are kept."""
+    for trace in trace_ids(FEW):
+        topology.send("traces", spans("counted", [span(trace, "GET /")]))
+    query = 'sum(traces_span_metrics_calls_total{service_name="counted"})'
+    ask = topology.stack.prometheus.ask
+    eventually("all are counted", lambda: ask.values(query) == {(): FEW})
+    assert len(kept(topology, "counted")) < FEW / 3
+
+
+def points_of(topology: Topology) -> list[float]:
+    """Return how many points of metrics each gateway has taken."""
+    name = "otelcol_receiver_accepted_metric_points"
+    return [each.ask.values(name, "receiver").get(("otlp",), 0) for each in topology.gateways]
+
+
+def test_each_process_has_one_gateway_for_its_metrics(topology: Topology) -> None:
+    """Points of a series stay in order, and every process arrives."""
+    now, before = time.time_ns(), points_of(topology)
+    for total in (1, 2, 3):
+        for number in range(20):
+            point = {
+                "asInt": str(total),
+                "startTimeUnixNano": str(now - 10**10),
+                "timeUnixNano": str(now + total * 10**9),
+            }
+            counter = {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}
+            metric = {"name": "jobs", "unit": "{job}", "sum": counter}
+            own = process("jobs", f"process-{number}")
+            scopes = [{"metrics": [metric]}]
+            body = {"resourceMetrics": [{"resource": own, "scopeMetrics": scopes}]}
+            topology.send("metrics", body)
+    ask = topology.stack.prometheus.ask
+    eventually(
+        "every process has arrived",
+        lambda: ask.values("count(jobs_total == 3)", at=now / 1e9 + 5) == {(): 20},
+    )
+    eventually("all are counted", lambda: sum(points_of(topology)) == sum(before) + 60)
+    own = [after - earlier for after, earlier in zip(points_of(topology), before, strict=True)]
+    assert all(own), "one gateway has everything"
+    assert all(points % 3 == 0 for points in own), "a process was divided"
+
+
+def test_record_has_one_id_from_the_agent_on(topology: Topology) -> None:
+    """Gateways leave the agent's id alone: what an agent repeats is the same document."""
+    record = {"timeUnixNano": str(time.time_ns()), "body": {"stringValue": "x"}}
+    for number in range(10):
+        scopes = [{"logRecords": [record] * 5}]
+        own = process("logging", f"process-{number}")
+        topology.send("logs", {"resourceLogs": [{"resource": own, "scopeLogs": scopes}]})
+    topology.settle()
+    ask = topology.stack.elasticsearch.ask
+    query = {"term": {"resource.attributes.service.name": "logging"}}
+    eventually("all arrive", lambda: ask.count("logs-*", query) == 50)
+
+
+def test_agent_keeps_what_it_has_while_gateways_are_away(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """The durable hop: killed and started again, it delivers when a gateway is there."""
+    gateway = Collector(tmp_path / "gateway", configs=[PRODUCT / "gateway.yaml"])
+    for backend in topology.stack.backends:
+        gateway.variables.update(backend.for_collector())
+    agent = Collector(tmp_path / "agent", configs=[PRODUCT / "agent.yaml"])
+    agent.variables["ETL_GATEWAY_HOSTS"] = f"127.0.0.1:{gateway.ports['grpc']}"
+    ids = trace_ids(20)
+    with agent, gateway:
+        gateway.stop()
+        for trace in ids:
+            body = spans("durable", [span(trace, "a", traceState="etl=run")])
+            http.send("POST", f"{agent.otlp_http}/v1/traces", body)
+        agent.kill()
+        agent.start()
+        gateway.start()
+        eventually("all arrive", lambda: set(kept(topology, "durable")) == set(ids))
+    assert Counter(map(tuple, kept(topology, "durable").values())) == {("a",): 20}
