@@ -108,9 +108,10 @@ def test_two_equal_records_stay_two_and_each_has_an_id_of_its_own(clean: Stack) 
     assert [hit["_source"]["attributes"] for hit in found] == [{}, {}]
 
 
-def test_id_that_the_sender_gave_is_kept_and_makes_a_repetition_harmless(clean: Stack) -> None:
-    """An agent has given ids: what it sends twice is one document, and no error."""
-    one = record("sent twice", **{"elasticsearch.document_id": "id-of-the-agent"})
+@pytest.mark.parametrize("key", ["elasticsearch.document_id", "log.record.uid"])
+def test_id_that_the_sender_gave_makes_a_repetition_harmless(key: str, clean: Stack) -> None:
+    """An agent or an application has given ids: what it sends twice is one document."""
+    one = record("sent twice", **{key: "id-of-the-sender"})
     for _ in range(2):
         send(clean, "logs", logs("app", one))
     send(clean, "logs", logs("app", record("afterwards")))
