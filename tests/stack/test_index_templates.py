@@ -78,6 +78,21 @@ def test_number_and_text_under_one_name_are_both_kept(elasticsearch: Elasticsear
     assert (properties["rows"]["type"], properties["ratio"]["type"]) == ("long", "double")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"a": "b"}, "text"), ("text", {"a": "b"}), ([{"a": 1}], "text"), (1, [{"a": 1}])],
+)
+def test_map_and_text_under_one_name_are_both_kept(
+    first: object, second: object, elasticsearch: Elasticsearch
+) -> None:
+    """Whichever comes first: a map is kept in the document and not indexed."""
+    elasticsearch.ask.delete_data_streams("logs-*")
+    put(elasticsearch, LOGS, own=first)
+    assert put(elasticsearch, LOGS, own=second)["result"] == "created"
+    found = [each["attributes"]["own"] for each in elasticsearch.ask.documents(LOGS)]
+    assert found == [first, second]
+
+
 def test_a_name_may_be_the_beginning_of_another(elasticsearch: Elasticsearch) -> None:
     """`error` and `error.type` are two attributes, not a value and an object."""
     put(elasticsearch, LOGS, error="yes")

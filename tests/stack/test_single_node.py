@@ -140,6 +140,16 @@ def test_audit_records_are_in_a_stream_of_their_own_with_who_did_it(clean: Stack
     assert [hit["_source"]["body"]["text"] for hit in hits(clean, "logs-generic.*")] == ["no audit"]
 
 
+def test_audit_record_of_another_shape_is_kept(clean: Stack) -> None:
+    """Whoever writes to the logger of audit events with a text for details is heard as well."""
+    event = record("user_login", **{"audit.details": "by hand"})
+    send(clean, "logs", logs("etl_telemetry.audit", event))
+    (audit,) = hits(clean, "logs-etl.audit.otel-default")
+    assert audit["_source"]["attributes"] == {"audit.details": {"value": "by hand"}}
+    query = {"term": {"attributes.audit.details.value": "by hand"}}
+    assert clean.elasticsearch.ask.count("logs-etl.audit.otel-default", query) == 1
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 def test_secrets_are_masked_in_text_and_attributes(secret: str, clean: Stack) -> None:
     """The second line: what other code logs does not get to the backend as it is."""
