@@ -127,6 +127,27 @@ def test_missing_or_wrong_token_is_refused(
     assert accepted(collector) == before
 
 
+def test_token_is_changed_without_a_restart(tmp_path: Path, tls: dict[str, str]) -> None:
+    """While both stand in the file both are taken; then only the new one."""
+    files = ("single-node.yaml", "security/receiver.yaml")
+    engine = Secured(tmp_path, configs=[PRODUCT / f for f in files])
+    tokens = tmp_path / "tokens"
+    tokens.write_text("old\n")
+    engine.variables.update(tls | {"ETL_BEARER_TOKEN_FILE": str(tokens)})
+    folder = Path(tls["ETL_TLS_DIRECTORY"])
+    old, new = (Sender(folder, folder / "ca.crt", token) for token in ("old", "new"))
+    with engine:
+
+        def answers() -> tuple[int, int]:
+            return old.send(engine.otlp_http), new.send(engine.otlp_http)
+
+        assert answers() == (200, 401)
+        tokens.write_text("old\nnew\n")
+        eventually("the new one is taken", lambda: answers() == (200, 200))
+        tokens.write_text("new\n")
+        eventually("the old one is refused", lambda: answers() == (401, 200))
+
+
 def refused(sender: Sender, collector: Collector, reason: str) -> None:
     """Send: there is no connection, and the Collector's log says why.
 
