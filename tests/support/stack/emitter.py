@@ -1,0 +1,141 @@
+"""An application that emits at a steady pace with the library, and says at its end how much.
+
+Each round emits one span, one log record and one count, each with the number of the round, until
+it is told to end; then it ends as a real one does, and prints what it emitted and what it dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from support.process import environment
+from support.stack.patience import PATIENCE, eventually
+from support.stack.stack import Stack
+
+SCRIPT = """
+import json, logging, signal, sys, threading
+from opentelemetry import metrics
+from etl_telemetry import guard, setup_telemetry, span
+ended = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: ended.set())
+pace, padding = float(sys.argv[1]), "x" * int(sys.argv[2])
+handle = setup_telemetry(instrumentations=())
+log = logging.getLogger("emitter")
+log.setLevel(logging.INFO)
+counter = metrics.get_meter("emitter").create_counter("emitted", unit="{round}")
+rounds = 0
+while not ended.wait(pace):
+    with span("round", number=rounds, padding=padding):
+        log.info("round", extra={"number": rounds})
+    counter.add(1)
+    rounds += 1
+    print(rounds, flush=True)
+delivered = handle.shutdown(60)
+drops = guard.drops()
+print(json.dumps({"rounds": rounds, "delivered": delivered, "drops": drops}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What an emitter says of itself."""
+
+    rounds: int
+    """How many spans, how many log records, and what its counter must say."""
+    delivered: bool
+    """Whether its end delivered what was left."""
+    drops: Mapping[str, int]
+    """What it counted as dropped, by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What the backends have of an emitter: each number, and how often."""
+
+    spans: Counter[int]
+    """Spans in Jaeger, by the number of their round."""
+    records: Counter[int]
+    """Documents in Elasticsearch, by the number of their round."""
+    counted: float
+    """What its counter says in Prometheus."""
+
+
+class Emitter:
+    """A running application; leave the block or `end()` it to make it stop.
+
+    Each is a service of its own, so that backends can be asked for what is its.
+    """
+
+    def __init__(
+        self, endpoint: str, *, pace: float = 0.01, padding: int = 0, **variables: str
+    ) -> None:
+        self.service = f"emitter-{uuid.uuid4().hex[:8]}"
+        self._since = time.time()
+        self._command = [sys.executable, "-c", SCRIPT, str(pace), str(padding)]
+        self._environment = environment(
+            endpoint,
+            OTEL_SERVICE_NAME=self.service,
+            OTEL_BSP_SCHEDULE_DELAY="200",
+            OTEL_BLRP_SCHEDULE_DELAY="200",
+            OTEL_METRIC_EXPORT_INTERVAL="500",
+            **variables,
+        )
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed in __exit__
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed in __exit__
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdout=self._output, stderr=self._errors
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._output.close()
+        self._errors.close()
+
+    @property
+    def rounds(self) -> int:
+        """Return how many rounds it has done."""
+        lines = self._lines()
+        return int(lines[-1]) if lines else 0
+
+    def go_on(self, rounds: int) -> None:
+        """Return when it has done that many more."""
+        goal = self.rounds + rounds
+        eventually(f"the emitter reaches round {goal}", lambda: self.rounds >= goal)
+
+    def end(self) -> Emitted:
+        """Tell it to end, and return what it says."""
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+        self._errors.seek(0)
+        assert self._process.returncode == 0, self._errors.read()
+        return Emitted(**json.loads(self._lines()[-1]))
+
+    def arrived(self, stack: Stack) -> Arrived:
+        """Ask the backends of a stack what they have of it."""
+        now = time.time()
+        traces = stack.jaeger.ask.search(self.service, start=self._since, end=now, limit=100_000)
+        # A span that was delivered twice is one span: its id tells.
+        spans = {span.span_id: span.attributes["number"] for t in traces.values() for span in t}
+        own = {"term": {"resource.attributes.service.name": self.service}}
+        records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", own)
+        counts = stack.prometheus.ask.query(f'emitted_total{{job="{self.service}"}}')
+        counted = sum(sample.value for sample in counts)
+        return Arrived(Counter(spans.values()), Counter(records), counted)
+
+    def _lines(self) -> list[str]:
+        self._output.seek(0)
+        text = self._output.read()
+        return text[: text.rfind("\n") + 1].splitlines()
