@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from support.stack import Engine, Stack, eventually
 from support.stack.emitter import Arrived, Emitted, Emitter
+from support.stack.refusing import Refusing
 
 ROUNDS = 300
 """Rounds between two events: several exports of each signal."""
+RENAMED = """
+exporters:
+  otlp_http/tracing:
+    endpoint: ${env:JAEGER_OTLP_ENDPOINT}
+    retry_on_failure: {max_elapsed_time: 0s}
+    sending_queue: {storage: file_storage, batch: {sizer: items, min_size: 500, max_size: 2000}}
+service:
+  pipelines:
+    traces/backend: {exporters: [otlp_http/tracing]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +61,12 @@ def end_and_compare(emitter: Emitter, stack: Stack) -> None:
     assert (emitter.arrived(stack), emitted.drops) == (expected, {})
 
 
+def for_longer_than_the_application_tries() -> None:
+    """Let 20 s pass: an exporter tries for ten."""
+    end = time.monotonic() + 20
+    eventually("20 s pass", lambda: time.monotonic() > end)
+
+
 def test_collector_killed_during_traffic_loses_nothing(stack: Stack) -> None:
     """Three kills with SIGKILL: what was answered is on the disk, the rest is sent again."""
     with Emitter(stack.collector.otlp_http) as emitter:
@@ -80,8 +99,7 @@ def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: 
     with Emitter(stack.collector.otlp_http, OTEL_METRICS_EXPORTER="none") as emitter:
         emitter.go_on(ROUNDS)
         stack.collector.stop()
-        began = time.monotonic()
-        eventually("it is away for 20 s", lambda: time.monotonic() - began > 20)
+        for_longer_than_the_application_tries()
         stack.collector.start()
         emitter.go_on(ROUNDS)
         emitted = emitter.end()
@@ -91,3 +109,95 @@ def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: 
     lost = 2 * emitted.rounds - found.spans.total() - found.records.total()
     assert emitted.drops == {"not_delivered": lost}
     assert lost > 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_elasticsearch_that_refuses_for_a_while_gets_everything(status: int, stack: Stack) -> None:
+    """It answers "later" to whole requests; the exporter tries until it takes them."""
+    with Refusing(stack.elasticsearch.address("http"), status=status) as between:
+        collector = stack.collector
+        usual = collector.variables["ELASTICSEARCH_ENDPOINT"]
+        collector.variables["ELASTICSEARCH_ENDPOINT"] = between.address
+        try:
+            collector.restart()
+            with Emitter(collector.otlp_http) as emitter:
+                emitter.go_on(ROUNDS)
+                eventually("it refuses", lambda: between.refused >= 3)
+                emitter.go_on(ROUNDS)
+                between.status = None
+                end_and_compare(emitter, stack)
+        finally:
+            collector.variables["ELASTICSEARCH_ENDPOINT"] = usual
+            collector.restart()
+
+
+@pytest.fixture
+def small_disk(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+    """Give the Collector a disk of 24 MiB for its queues."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    usual = dict(stack.collector.variables)
+    stack.collector.stop()
+    stack.collector.variables["ETL_QUEUE_DIRECTORY"] = str(tmp_path)
+    try:
+        yield stack
+    finally:
+        stack.collector.stop()
+        stack.collector.variables = usual
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_full_queue_refuses_and_what_is_refused_is_counted(small_disk: Stack) -> None:
+    """A queue below its disk says no: everything arrives, or the application counts it."""
+    stack = small_disk
+    stack.collector.variables["ETL_QUEUE_BYTES"] = "1000000"
+    stack.collector.start()
+    stack.jaeger.stop()
+    stack.elasticsearch.stop()
+    variables = {"OTEL_METRICS_EXPORTER": "none"}
+    with Emitter(stack.collector.otlp_http, padding=1_000, **variables) as emitter:
+        refused = "otelcol_exporter_enqueue_failed_spans"
+        eventually(
+            "the queue refuses", lambda: sum(stack.collector.ask.values(refused).values()) > 0
+        )
+        for_longer_than_the_application_tries()
+        stack.jaeger.start()
+        stack.elasticsearch.start()
+        emitter.go_on(ROUNDS)
+        emitted = emitter.end()
+        stack.settle()
+        found = emitter.arrived(stack)
+    lost = 2 * emitted.rounds - found.spans.total() - found.records.total()
+    assert emitted.drops == {"not_delivered": lost}
+    assert lost > 0
+
+
+def test_renamed_exporter_gets_what_waited_when_its_file_is_renamed(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """The queue's file has the exporter's name: without the step of the page it is orphaned."""
+    renamed = tmp_path / "renamed.yaml"
+    renamed.write_text(RENAMED)
+    collector = stack.collector
+    usual = list(collector.configs)
+    stack.jaeger.stop()
+    try:
+        with Emitter(collector.otlp_http) as emitter:
+            emitter.go_on(ROUNDS)
+            eventually("something waits", lambda: collector.waiting() > 0)
+            collector.stop()
+            (collector.queue / "exporter_otlp_http_jaeger_traces").rename(
+                collector.queue / "exporter_otlp_http_tracing_traces"
+            )
+            collector.configs = [*usual, renamed]
+            collector.start()
+            stack.jaeger.start()
+            emitter.go_on(ROUNDS)
+            end_and_compare(emitter, stack)
+    finally:
+        collector.configs = usual
+        collector.restart()
