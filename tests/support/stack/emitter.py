@@ -2,6 +2,7 @@
 
 Each round emits one span, one log record and one count, each with the number of the round, until
 it is told to end; then it ends as a real one does, and prints what it emitted and what it dropped.
+With `runs` each round is a pipeline run, of which every third fails.
 """
 
 from __future__ import annotations
@@ -24,19 +25,26 @@ from support.stack.stack import Stack
 SCRIPT = """
 import json, logging, signal, sys, threading
 from opentelemetry import metrics
-from etl_telemetry import guard, setup_telemetry, span
+from etl_telemetry import guard, pipeline_run, setup_telemetry, span
 ended = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: ended.set())
-pace, padding = float(sys.argv[1]), "x" * int(sys.argv[2])
+pace, padding, runs = float(sys.argv[1]), "x" * int(sys.argv[2]), sys.argv[3]
 handle = setup_telemetry(instrumentations=())
 log = logging.getLogger("emitter")
 log.setLevel(logging.INFO)
 counter = metrics.get_meter("emitter").create_counter("emitted", unit="{round}")
 rounds = 0
-while not ended.wait(pace):
-    with span("round", number=rounds, padding=padding):
-        log.info("round", extra={"number": rounds})
+def do(number):
+    with span("round", number=number, padding=padding):
+        log.info("round", extra={"number": number})
     counter.add(1)
+while not ended.wait(pace):
+    if runs:
+        with pipeline_run("emitted", organization="acme", run_id=f"{runs}-{rounds}") as run:
+            do(rounds)
+            run.set_status("success" if rounds % 3 else "failed")
+    else:
+        do(rounds)
     rounds += 1
     print(rounds, flush=True)
 delivered = handle.shutdown(60)
@@ -76,11 +84,18 @@ class Emitter:
     """
 
     def __init__(
-        self, endpoint: str, *, pace: float = 0.01, padding: int = 0, **variables: str
+        self,
+        endpoint: str,
+        *,
+        pace: float = 0.01,
+        padding: int = 0,
+        runs: bool = False,
+        **variables: str,
     ) -> None:
         self.service = f"emitter-{uuid.uuid4().hex[:8]}"
         self._since = time.time()
         self._command = [sys.executable, "-c", SCRIPT, str(pace), str(padding)]
+        self._command.append(self.service if runs else "")
         self._environment = environment(
             endpoint,
             OTEL_SERVICE_NAME=self.service,
@@ -128,7 +143,12 @@ class Emitter:
         now = time.time()
         traces = stack.jaeger.ask.search(self.service, start=self._since, end=now, limit=100_000)
         # A span that was delivered twice is one span: its id tells.
-        spans = {span.span_id: span.attributes["number"] for t in traces.values() for span in t}
+        spans = {
+            span.span_id: span.attributes["number"]
+            for trace in traces.values()
+            for span in trace
+            if span.name == "round"
+        }
         own = {"term": {"resource.attributes.service.name": self.service}}
         records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", own)
         counts = stack.prometheus.ask.query(f'emitted_total{{job="{self.service}"}}')

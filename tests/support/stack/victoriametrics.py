@@ -30,6 +30,7 @@ class VictoriaMetrics(Engine):
             f"-httpListenAddr=127.0.0.1:{self.ports['http']}",
             "-opentelemetry.usePrometheusNaming",
             "-retentionPeriod=1d",
+            "-search.latencyOffset=1ms",  # By default it hides the last 30 s.
         ]
 
     def is_ready(self) -> bool:
