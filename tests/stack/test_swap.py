@@ -1,4 +1,4 @@
-"""Backends are swapped behind an application that keeps running: both answer alike, nothing is lost."""
+"""Backends are swapped behind a running application: both answer alike, nothing is lost."""
 
 from __future__ import annotations
 
