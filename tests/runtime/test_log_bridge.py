@@ -59,12 +59,12 @@ class Records:
         return [one.log_record.body for one in self.all()]
 
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of the only one, without where it came from."""
+        """Return the attributes of the only one, without its id and where it came from."""
         (one,) = self.all()
         return {
             key: value
             for key, value in (one.log_record.attributes or {}).items()
-            if not key.startswith(("code.", "thread."))
+            if not key.startswith(("code.", "thread.", "log.record."))
         }
 
 
@@ -427,6 +427,8 @@ def test_a_whole_record(seen: Records, bridge: Bridge) -> None:
     record = one.log_record
     attributes = dict(record.attributes or {})
     assert attributes.pop("code.line.number") > 0  # type: ignore[operator]
+    uid = str(attributes.pop("log.record.uid"))
+    assert (len(uid), int(uid[:16], 16)) == (32, record.observed_timestamp)
     assert attributes == {
         "tenant": "AA",
         "rows": {"read": 3},
@@ -441,6 +443,13 @@ def test_a_whole_record(seen: Records, bridge: Bridge) -> None:
     assert (record.trace_id, record.span_id, record.event_name) == (1, 2, "rows_read")
     assert one.instrumentation_scope.name == "app.load"
     assert before - 10**9 < (record.timestamp or 0) <= (record.observed_timestamp or 0)
+
+
+def test_each_record_has_an_id_of_its_own(seen: Records, bridge: Bridge) -> None:
+    """Equal records are two events; what an exporter sends again is one, by this id."""
+    for _ in range(100):
+        logging.getLogger("app").warning("the same")
+    assert len({(one.log_record.attributes or {})["log.record.uid"] for one in seen.all()}) == 100
 
 
 def test_levels_have_the_names_of_opentelemetry(

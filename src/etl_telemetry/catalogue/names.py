@@ -112,6 +112,7 @@ CODE_LINE_NUMBER = "code.line.number"
 DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
 SERVICE_INSTANCE_ID = "service.instance.id"
 OTEL_EVENT_NAME = "otel.event.name"
+LOG_RECORD_UID = "log.record.uid"
 # Semantic conventions for messaging (development upstream).
 MESSAGING_SYSTEM = "messaging.system"
 MESSAGING_DESTINATION_NAME = "messaging.destination.name"

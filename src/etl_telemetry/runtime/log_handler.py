@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from time import time_ns
 from typing import Any
@@ -130,6 +131,9 @@ class Bridge(LoggingHandler):
             span = trace.NonRecordingSpan(records.span_of(record))
             context = trace.set_span_in_context(span, context)
         now = time_ns()
+        # By it a receiver knows a record that was sent twice: an exporter that got no answer sends
+        # its batch again. Time first, since ids in order are cheap to index.
+        attributes[catalogue.LOG_RECORD_UID] = f"{now:016x}{os.urandom(8).hex()}"
         made = int(record.created * 1e9)
         return LogRecord(
             timestamp=made if 0 < made < _INT64 else now,
