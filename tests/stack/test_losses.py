@@ -107,8 +107,9 @@ def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: 
         found = emitter.arrived(stack)
     assert max(found.records.values()) == 1
     lost = 2 * emitted.rounds - found.spans.total() - found.records.total()
-    assert emitted.drops == {"not_delivered": lost}
-    assert lost > 0
+    # Counted items may have arrived, where only the answer got lost; never the reverse.
+    assert 0 < lost <= emitted.drops["not_delivered"]
+    assert list(emitted.drops) == ["not_delivered"]
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -172,8 +173,9 @@ def test_full_queue_refuses_and_what_is_refused_is_counted(small_disk: Stack) ->
         stack.settle()
         found = emitter.arrived(stack)
     lost = 2 * emitted.rounds - found.spans.total() - found.records.total()
-    assert emitted.drops == {"not_delivered": lost}
-    assert lost > 0
+    # Counted items may have arrived, where only the answer got lost; never the reverse.
+    assert 0 < lost <= emitted.drops["not_delivered"]
+    assert list(emitted.drops) == ["not_delivered"]
 
 
 def test_renamed_exporter_gets_what_waited_when_its_file_is_renamed(
