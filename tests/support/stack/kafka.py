@@ -1,0 +1,88 @@
+"""Kafka, one broker that is its own controller (KRaft)."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from support.engines import java, locate
+from support.stack.engine import Engine
+from support.stack.patience import PATIENCE
+
+TOPICS = ("etl_traces", "etl_metrics", "etl_logs")
+CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"
+
+
+class Kafka(Engine):
+    """A broker that has the product's topics when it is ready."""
+
+    name: ClassVar[str] = "kafka"
+    PORTS: ClassVar[Mapping[str, int]] = {"broker": 9092, "controller": 9093}
+    partitions: int = 8
+    """Partitions of each topic."""
+
+    @property
+    def broker(self) -> str:
+        """Return its address, as clients want it."""
+        return f"127.0.0.1:{self.ports['broker']}"
+
+    def prepare(self) -> None:
+        """Write its properties, and format its storage the first time."""
+        controller = f"127.0.0.1:{self.ports['controller']}"
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{self.broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.broker}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+        }
+        self._properties.write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
+        if not (self.folder / "data").exists():
+            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", self._properties)
+
+    def command(self) -> list[str]:
+        """Return how it is started."""
+        return self._java("kafka.Kafka", self._properties)
+
+    def is_ready(self) -> bool:
+        """Say whether it listens; `after_start` waits until it answers."""
+        return True
+
+    def after_start(self) -> None:
+        """Make the topics, as the page tells a team to do once."""
+        for topic in TOPICS:
+            self._run(
+                *("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.broker),
+                *("--create", "--if-not-exists", "--topic", topic),
+                *("--partitions", str(self.partitions), "--replication-factor", "1"),
+            )
+
+    def for_collector(self) -> dict[str, str]:
+        """Return where agents and gateways find it."""
+        return {"KAFKA_BROKERS": self.broker}
+
+    @property
+    def _properties(self) -> Path:
+        return self.folder / "kraft.properties"
+
+    def _java(self, main: str, *arguments: object) -> list[str]:
+        options = ("-Xmx512m", "-cp", f"{locate('kafka')}/*")
+        return [str(java(17)), *options, main, *map(str, arguments)]
+
+    def _run(self, main: str, *arguments: object) -> None:
+        subprocess.run(
+            self._java(main, *arguments), check=True, timeout=PATIENCE, capture_output=True
+        )
