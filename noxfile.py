@@ -90,7 +90,7 @@ def engines(session: nox.Session) -> None:
 @nox.session
 def stack(session: nox.Session) -> None:
     """Run the tests against real engines; `-- up` leaves the stack running until Ctrl-C."""
-    install_wheel(session, *group("test", "stack"), "-r", str(PLATFORM / "requirements.txt"))
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     build_engines(session)
     if session.posargs[:1] == ["up"]:
         session.run(
