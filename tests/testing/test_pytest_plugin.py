@@ -183,3 +183,62 @@ def test_kit_without_its_plugin_loads_no_pytest() -> None:
         "import etl_telemetry.testing; sys.exit('pytest' in sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_capture_waits_ends_and_does_not_nest(tmp_path: Path) -> None:
+    """`wait_for` tells what there is; an ended capture can be read; a second one is refused."""
+    done = run_tests(
+        tmp_path,
+        test_capture="""
+        import logging
+        import threading
+
+        import pytest
+
+        from etl_telemetry import metrics, span
+        from etl_telemetry.testing import CaptureError, capture
+
+        def work():
+            with span("load"):
+                pass
+
+        def test_wait(telemetry):
+            thread = threading.Timer(0.3, work)
+            thread.start()
+            assert telemetry.wait_for(lambda: telemetry.spans.all_named("load"))[0].name == "load"
+            thread.join()
+
+        def test_wait_in_vain(telemetry):
+            work()
+            logging.getLogger("shop").warning("loaded")
+            with pytest.raises(AssertionError) as error:
+                telemetry.wait_for(lambda: telemetry.spans.all_named("x"), deadline=0.1)
+            assert str(error.value) == (
+                "still () after 0.1 s; spans: 'load'; log records: 'loaded'; "
+                "metrics: 'etl_platform_info'"
+            )
+
+        def test_nested(telemetry):
+            with pytest.raises(CaptureError) as error, capture():
+                pass
+            assert str(error.value) == "telemetry is captured already: end that capture first"
+            work()
+            telemetry.spans.named("load")
+
+        def test_ended():
+            with capture() as captured:
+                work()
+            work()
+            assert [s.name for s in captured.spans] == ["load"]
+
+        def test_dropped_values_are_of_one_test(telemetry):
+            for _ in range(2):
+                metrics.record_pipeline_execution("orders", "acme", "no such status", 1.0)
+            drops = telemetry.metrics.named("telemetry.drops", by=["reason"])
+            assert drops == {("unknown_status",): 2}
+
+        def test_no_drops(telemetry):
+            assert "telemetry.drops" not in telemetry.metrics
+        """,
+    )
+    assert_passed(done, 6)

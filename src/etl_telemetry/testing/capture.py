@@ -48,7 +48,7 @@ class Captured:
 
     @property
     def metrics(self) -> metrics.Metrics:
-        """Metrics, as `{name: {labels: value}}`."""
+        """Metrics by name, each with its values by labels."""
         self._flush()
         return metrics.read(self._memory.metrics)
 
