@@ -115,16 +115,16 @@ def test_no_import_cycles() -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("opentelemetry.sdk", ("runtime/", "testing.py", "viewer/")),
-        ("opentelemetry.exporter", ("runtime/", "testing.py", "viewer/")),
-        ("opentelemetry.proto", ("runtime/", "testing.py", "viewer/")),
+        ("opentelemetry.sdk", ("runtime/", "testing/", "viewer/")),
+        ("opentelemetry.exporter", ("runtime/", "testing/", "viewer/")),
+        ("opentelemetry.proto", ("runtime/", "testing/", "viewer/")),
         ("opentelemetry.instrumentation", ("runtime/", "instrumentation/", "django/", "celery/")),
         ("opentelemetry.semconv._incubating", ()),
         ("django", ("django/",)),
         ("celery", ("celery/",)),
         ("kombu", ("celery/",)),
         ("unittest", ()),
-        ("pytest", ("testing.py",)),
+        ("pytest", ("testing/pytest_plugin.py",)),
     ],
 )
 def test_library_stays_in_its_rooms(library: str, rooms: tuple[str, ...]) -> None:

@@ -112,6 +112,11 @@ def active() -> Telemetry | None:
     return _process.telemetry
 
 
+def lifecycle() -> Lifecycle | None:
+    """Return the life cycle of this process, or None where it exports nothing."""
+    return None if _process.telemetry is None else _process.telemetry._lifecycle  # noqa: SLF001
+
+
 def _first(options: Mapping[str, object]) -> Telemetry:
     from etl_telemetry.config import Config, resolve
 

@@ -137,8 +137,21 @@ class _Finished:
             self._by_id.pop(self._order.popleft(), None)
         return True
 
+    def forget(self) -> None:
+        """Take every run for new again."""
+        self._by_id.clear()
+        self._order.clear()
+
 
 _finished = _Finished()
+
+
+def forget_finished() -> None:
+    """Forget which runs ended in this process, between two tests that use the same id.
+
+    >>> forget_finished()
+    """
+    _finished.forget()
 
 
 def _claimed(run_id: str, claim: object) -> bool:

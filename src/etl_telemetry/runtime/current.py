@@ -107,6 +107,13 @@ class Current:
             if got:
                 self._lock.release()
 
+    def renew(self) -> Signals | None:
+        """Return the signals and forget them, also after `close`: the next use builds new ones."""
+        with self._lock:
+            signals, self.signals = self.signals, None
+            self.closed = False
+            return signals
+
     def _make(self) -> Signals | None:
         if self._building:
             return None

@@ -6,6 +6,7 @@ certificates, compression, temporality) from the environment themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -52,6 +53,29 @@ _LATE = {
 """What is imported only when the first exporter of a protocol is made."""
 
 
+Replacement = Callable[[str], object]
+"""Return the exporter of `traces`, `metrics` or `logs`, or None: the signal is switched off."""
+
+
+class _Replaced:
+    """What stands in for the exporters of the configuration in this process."""
+
+    by: Replacement | None = None
+
+
+def replace(by: Replacement | None) -> None:
+    """Let `by` make all exporters from now on, whatever is configured; None: no longer.
+
+    For `etl_telemetry.testing`: everything up to the exporter is what production runs.
+    """
+    _Replaced.by = by
+
+
+def replacement() -> Replacement | None:
+    """Return what makes the exporters in the place of the configuration, if anything does."""
+    return _Replaced.by
+
+
 def load(config: Config) -> None:
     """Import what a configuration asks for, in the process that is set up.
 
@@ -82,6 +106,8 @@ def log_exporter(config: Config) -> LogRecordExporter | None:
 
 
 def _exporter(signal: _Signal, config: Config) -> object:
+    if _Replaced.by is not None:
+        return _Replaced.by(signal.name)
     kind = getattr(config, f"{signal.name}_exporter")
     if kind == "none":
         return None

@@ -118,6 +118,20 @@ class Lifecycle:
         finally:
             self._ending.release()
 
+    def restart(self) -> None:
+        """Build new SDK objects, whose sums begin at zero as in a new process; drop the old ones.
+
+        For `etl_telemetry.testing`: what one test did is not in the next one's telemetry.
+        """
+        signals = self._current.renew()
+        if signals is not None:
+            signals.discard()
+        self._postponed.after_fork_in_child()
+        self._lost = []
+        rebuild.reset_after_fork()
+        guard.reset_after_fork()
+        self._current.get()  # Observed gauges are there before anything else is recorded.
+
     def _limit(self, deadline: float | None) -> float:
         seconds = self.config.deadline if deadline is None else values.seconds(deadline)
         if seconds is None:
