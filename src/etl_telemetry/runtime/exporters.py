@@ -57,10 +57,8 @@ Replacement = Callable[[str], object]
 """Return the exporter of `traces`, `metrics` or `logs`, or None: the signal is switched off."""
 
 
-class _Replaced:
-    """What stands in for the exporters of the configuration in this process."""
-
-    by: Replacement | None = None
+_replacement: Replacement | None = None
+"""What stands in for the exporters of the configuration in this process."""
 
 
 def replace(by: Replacement | None) -> None:
@@ -68,12 +66,13 @@ def replace(by: Replacement | None) -> None:
 
     For `etl_telemetry.testing`: everything up to the exporter is what production runs.
     """
-    _Replaced.by = by
+    global _replacement
+    _replacement = by
 
 
 def replacement() -> Replacement | None:
     """Return what makes the exporters in the place of the configuration, if anything does."""
-    return _Replaced.by
+    return _replacement
 
 
 def load(config: Config) -> None:
@@ -106,8 +105,8 @@ def log_exporter(config: Config) -> LogRecordExporter | None:
 
 
 def _exporter(signal: _Signal, config: Config) -> object:
-    if _Replaced.by is not None:
-        return _Replaced.by(signal.name)
+    if _replacement is not None:
+        return _replacement(signal.name)
     kind = getattr(config, f"{signal.name}_exporter")
     if kind == "none":
         return None

@@ -23,6 +23,7 @@ _OF_THE_PLACE = (
     catalogue.CODE_LINE_NUMBER,
     catalogue.EXCEPTION_STACKTRACE,
     "thread.id",
+    catalogue.LOG_RECORD_UID,
 )
 
 
