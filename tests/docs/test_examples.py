@@ -51,6 +51,8 @@ def test_examples_of_page_work(page: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PATH": os.pathsep.join(path), "HOME": str(tmp_path)}
     folder = tmp_path / "page"
     folder.mkdir()
+    # nox has its temporary folders in the repository: a page's pytest must not find our settings.
+    (tmp_path / "pytest.ini").touch()
     done = subprocess.run(
         [sys.executable, str(RUNNER), str(page)],
         cwd=folder,
