@@ -32,6 +32,11 @@ COMMANDS: tuple[Command, ...] = (
         "receive OTLP/HTTP here and answer questions about it",
         "etl_telemetry.viewer.command",
     ),
+    Command(
+        "generate",
+        "write alert rules for Prometheus, with your thresholds",
+        "etl_telemetry.ops.command",
+    ),
 )
 """All subcommands, in the order of the help."""
 

@@ -1,0 +1,57 @@
+"""`etl-telemetry generate`: write rules for Prometheus with a team's own thresholds."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from etl_telemetry.errors import ConfigurationError, MissingExtraError
+from etl_telemetry.ops import thresholds
+from etl_telemetry.ops.rules.model import DOCS
+
+_UNUSABLE = 2
+_KINDS = ("rules",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "thresholds:\n" + "\n".join(
+        f"  {field.name}={field.default:g}" for field in dataclasses.fields(thresholds.Thresholds)
+    )
+    add = parser.add_argument
+    add("kind", choices=_KINDS, help="what to write")
+    add("--out", metavar="DIR", type=Path, help="folder to write into (default: here)")
+    add(
+        "--set", metavar="NAME=VALUE", action="append", default=[],
+        help="a threshold of your own, as often as you like",
+    )  # fmt: skip
+    add(
+        "--runbooks", metavar="URL", default=DOCS,
+        help="where your runbooks are (default: %(default)s)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the files, and their names on the standard output; return the exit code."""
+    try:
+        limits = thresholds.parse(options.set)
+        try:
+            from etl_telemetry.ops.generate import KINDS, Options, write
+        except ImportError as error:
+            raise MissingExtraError(
+                extra="ops", needed_for="etl-telemetry generate", missing=error.name or "yaml"
+            ) from error
+        kind = KINDS[options.kind]
+        given = Options(limits=limits, runbooks=options.runbooks.rstrip("/"))
+        for path in write(kind, given, options.out or Path()):
+            sys.stdout.write(f"{path}\n")
+    except (ConfigurationError, MissingExtraError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _UNUSABLE
+    except OSError as error:
+        sys.stderr.write(f"etl-telemetry: {error.filename}: {error.strerror}\n")
+        return _UNUSABLE
+    return 0

@@ -1,0 +1,77 @@
+"""Write the files of one kind: text by name, the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from etl_telemetry.ops import rules
+from etl_telemetry.ops.thresholds import Thresholds
+
+_WIDTH = 10_000  # A sentence that is cut into lines is hard to search for.
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the files depend on."""
+
+    limits: Thresholds
+    """The numbers at which alerts fire."""
+    runbooks: str
+    """Where the runbooks are: the address before `/task-lost.html`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of files."""
+
+    name: str
+    """Its word on the command line."""
+    folder: str
+    """Where this repository keeps them, below `collector/`."""
+    make: Callable[[Options], Mapping[str, str]]
+    """Return the text of each file by its name."""
+
+
+def write(kind: Kind, options: Options, folder: Path) -> list[Path]:
+    """Write the files of ``kind`` into ``folder``, which is made; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, text in kind.make(options).items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _rules(options: Options) -> Mapping[str, str]:
+    head = "# Written by `etl-telemetry generate rules`: change it there, or by `--set`.\n"
+    return {
+        f"{group.name}.yml": head + _yaml(group.as_file(options.runbooks))
+        for group in rules.groups(options.limits)
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as a block, as people do."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def _yaml(value: object) -> str:
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True))
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (Kind("rules", "prometheus/rules", _rules),)
+}
+"""Every kind of files, by its word."""

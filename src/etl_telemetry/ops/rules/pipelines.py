@@ -1,0 +1,161 @@
+"""Alerts on pipelines: do their runs succeed, come at all, and keep their rows."""
+
+from __future__ import annotations
+
+from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.thresholds import Thresholds
+
+_PIPELINE = "deployment_environment_name, organization, pipeline_name"
+_STEP = "deployment_environment_name, pipeline_name, step_type"
+_DAILY = 5
+"""Runs a week from which on a pipeline is one that runs every working day."""
+_NAMED = "{{ $labels.pipeline_name }} of {{ $labels.organization }}"
+
+
+def group(limits: Thresholds) -> Group:
+    """Return the alerts of pipelines."""
+    return Group(
+        "pipelines",
+        (
+            _failure_rate(limits),
+            _too_many_active(limits),
+            _not_fresh(limits),
+            _did_not_run(),
+            _rejected_rows(limits),
+            _rows_mismatch(),
+        ),
+    )
+
+
+def _failure_rate(limits: Thresholds) -> Alert:
+    ended = f"""sum by ({_PIPELINE}) (
+    increase(pipeline_executions_total{{status!="cancelled"}}[30m])
+  )"""
+    return Alert(
+        name="PipelineFailureRate",
+        wait="2m",
+        expr=f"""
+(
+  sum by ({_PIPELINE}) (
+    increase(pipeline_executions_total{{status=~"failed|lost"}}[30m])
+  )
+  /
+  {ended}
+) > {number(limits.failure_ratio)}
+and
+  {ended} > {number(limits.failure_minimum - 0.5)}
+""",
+        summary=f"{_NAMED}: {{{{ $value | humanizePercentage }}}} of the runs fail",
+        description=(
+            f"More than {percent(limits.failure_ratio)} of the runs that ended within 30 minutes "
+            f"failed or were lost (at least {number(limits.failure_minimum)} runs ended)."
+        ),
+    )
+
+
+def _too_many_active(limits: Thresholds) -> Alert:
+    return Alert(
+        name="TooManyActiveRuns",
+        expr=f"""
+max by (deployment_environment_name) (active_pipeline_runs) > {number(limits.active_runs)}
+""",
+        summary="{{ $value }} runs are pending or running",
+        description=(
+            f"More than {number(limits.active_runs)} runs are active: runs come faster than the "
+            "workers end them, or they hang."
+        ),
+    )
+
+
+def _not_fresh(limits: Thresholds) -> Alert:
+    return Alert(
+        name="PipelineNotFresh",
+        expr=f"""
+(
+  time() - max by ({_PIPELINE}) (pipeline_last_success_timestamp_seconds)
+  > {number(limits.freshness_hours * 3600)}
+)
+and
+  sum by ({_PIPELINE}) (increase(pipeline_executions_total[7d] offset 1d)) > {_DAILY - 0.5}
+""",
+        summary=f"{_NAMED}: no success for {{{{ $value | humanizeDuration }}}}",
+        description=(
+            f"The last run that succeeded is more than {number(limits.freshness_hours)} hours "
+            "ago: whoever reads the pipeline's data reads old data. Only for pipelines with at "
+            f"least {_DAILY} runs a week; PipelineDidNotRun is for the others."
+        ),
+    )
+
+
+def _did_not_run() -> Alert:
+    return Alert(
+        name="PipelineDidNotRun",
+        wait="15m",
+        expr=f"""
+(
+  round(sum by ({_PIPELINE}) (increase(pipeline_executions_total[1d] offset 7d))) > 0
+)
+unless
+(
+  round(sum by ({_PIPELINE}) (increase(pipeline_executions_total[1d]))) > 0
+)
+""",
+        summary=f"{_NAMED}: no run ended within a day",
+        description=(
+            "{{ $value }} runs ended on the same day of last week, none within the last "
+            "24 hours: nothing triggers the pipeline, or its runs do not end."
+        ),
+    )
+
+
+def _rejected_rows(limits: Thresholds) -> Alert:
+    read = f"sum by ({_STEP}) (increase(data_rows_read_total[1h]))"
+    return Alert(
+        name="HighRejectedRows",
+        expr=f"""
+(
+  sum by ({_STEP}) (increase(data_rows_rejected_total[1h]))
+  /
+  {read}
+) > {number(limits.rejected_ratio)}
+and
+  {read} > {number(limits.rejected_minimum)}
+""",
+        summary=(
+            "{{ $labels.pipeline_name }}, step {{ $labels.step_type }}: "
+            "{{ $value | humanizePercentage }} of the rows are rejected"
+        ),
+        description=(
+            f"More than {percent(limits.rejected_ratio)} of the rows read within an hour were "
+            "refused as wrong: the source has changed, or a check is too strict."
+        ),
+        dashboard="etl-pipeline",
+    )
+
+
+def _rows_mismatch() -> Alert:
+    # Raw sums, not increases: they are exact, and one export carries all four of a process.
+    return Alert(
+        name="RowsMismatch",
+        wait="10m",
+        expr=f"""
+(
+  sum by ({_STEP}) (data_rows_read_total)
+  -
+  (
+    sum by ({_STEP}) ({{__name__=~"data_rows_(processed|rejected|skipped)_total"}})
+    or
+    0 * sum by ({_STEP}) (data_rows_read_total)
+  )
+) != 0
+""",
+        summary=(
+            "{{ $labels.pipeline_name }}, step {{ $labels.step_type }}: "
+            "{{ $value }} rows are unaccounted for"
+        ),
+        description=(
+            "Rows read differ from rows processed, rejected and skipped: the step loses rows, "
+            "doubles them, or does not count some. The log event rows_mismatch names the runs."
+        ),
+        dashboard="etl-pipeline",
+    )

@@ -1,0 +1,78 @@
+"""Alerts on services and databases."""
+
+from __future__ import annotations
+
+from etl_telemetry.ops.rules.model import Alert, Group, number
+from etl_telemetry.ops.thresholds import Thresholds
+
+_SERVICE = "deployment_environment_name, job"
+
+
+def group(limits: Thresholds) -> Group:
+    """Return the alerts of the platform's services."""
+    return Group("platform", (_service_down(limits), _observer_silent(), _connections(limits)))
+
+
+def _service_down(limits: Thresholds) -> Alert:
+    # With push there is no `up`. A series is found for 5 minutes after its last sample: within
+    # these its age tells, afterwards that it was there within the day.
+    return Alert(
+        name="ServiceDown",
+        severity="critical",
+        wait="1m",
+        expr=f"""
+(
+  time() - max by ({_SERVICE}) (timestamp(etl_platform_info)) > {number(limits.silent_seconds)}
+)
+or
+(
+  group by ({_SERVICE}) (last_over_time(etl_platform_info[1d]))
+  unless
+  group by ({_SERVICE}) (etl_platform_info)
+)
+or
+  max by ({_SERVICE}) (up{{job!~"collector|prometheus"}}) == 0
+""",
+        summary="{{ $labels.job }} is down",
+        description=(
+            f"No process of the service has sent a metric for {number(limits.silent_seconds)} "
+            "seconds, or none answers where Prometheus scrapes. A service that was taken away on "
+            "purpose is forgotten after a day."
+        ),
+        dashboard="etl-health",
+    )
+
+
+def _observer_silent() -> Alert:
+    return Alert(
+        name="ObserverSilent",
+        wait="10m",
+        expr="""
+group by (deployment_environment_name) (last_over_time(active_pipeline_runs[1d]))
+unless
+group by (deployment_environment_name) (active_pipeline_runs)
+""",
+        summary="Nobody reads active runs, queues and database connections any more",
+        description=(
+            "The observer is gone, or cannot read the run table: alerts on queues, freshness and "
+            "active runs are blind until it is back."
+        ),
+        dashboard="etl-health",
+    )
+
+
+def _connections(limits: Thresholds) -> Alert:
+    return Alert(
+        name="HighDatabaseConnections",
+        wait="2m",
+        expr=f"""
+max by (deployment_environment_name, database_type) (database_connections_active)
+> {number(limits.database_connections)}
+""",
+        summary="{{ $labels.database_type }}: {{ $value }} connections are open",
+        description=(
+            f"More than {number(limits.database_connections)} connections are open: a pool is too "
+            "large, or connections are not given back. The server refuses new ones at its maximum."
+        ),
+        dashboard="etl-database",
+    )

@@ -1,0 +1,82 @@
+"""Alerts on Celery: deliveries, queues."""
+
+from __future__ import annotations
+
+from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.thresholds import Thresholds
+
+_TYPE = "deployment_environment_name, task_type"
+
+
+def group(limits: Thresholds) -> Group:
+    """Return the alerts of tasks and queues."""
+    return Group("tasks", (_queue_size(limits), _lost(), _failures(limits)))
+
+
+def _queue_size(limits: Thresholds) -> Alert:
+    return Alert(
+        name="HighQueueSize",
+        severity="critical",
+        wait="2m",
+        expr=f"""
+max by (deployment_environment_name, queue_name) (celery_queue_size)
+> {number(limits.queue_size)}
+""",
+        summary="Queue {{ $labels.queue_name }}: {{ $value }} messages wait",
+        description=(
+            f"More than {number(limits.queue_size)} messages wait for a worker: workers are gone, "
+            "too few, or busy with something long."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _lost() -> Alert:
+    return Alert(
+        name="TaskLost",
+        wait="0m",
+        keep="10m",
+        expr="""
+round(
+  sum by (deployment_environment_name, task_type, pipeline_name) (
+    increase(task_executions_total{status="lost"}[10m])
+  )
+) > 0
+""",
+        summary=(
+            "{{ $labels.pipeline_name }}: "
+            "{{ $value }} lost deliveries of {{ $labels.task_type }} tasks"
+        ),
+        description=(
+            "Their processes were killed: out of memory, past the hard time limit, or by hand. "
+            "The log event task_lost names task, worker and reason."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _failures(limits: Thresholds) -> Alert:
+    ended = f"""sum by ({_TYPE}) (
+    increase(task_executions_total{{status!~"retried|revoked"}}[15m])
+  )"""
+    return Alert(
+        name="TaskFailureRate",
+        expr=f"""
+(
+  sum by ({_TYPE}) (
+    increase(task_executions_total{{status=~"failed|lost"}}[15m])
+  )
+  /
+  {ended}
+) > {number(limits.task_failure_ratio)}
+and
+  {ended} > {number(limits.task_failure_minimum - 0.5)}
+""",
+        summary=("{{ $value | humanizePercentage }} of the {{ $labels.task_type }} tasks fail"),
+        description=(
+            f"More than {percent(limits.task_failure_ratio)} of the deliveries that ended within "
+            "15 minutes failed or were lost "
+            f"(at least {number(limits.task_failure_minimum)} ended)."
+        ),
+        dashboard="etl-celery",
+    )

@@ -1,0 +1,82 @@
+"""The numbers at which an alert fires: defaults, and how a team sets its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from etl_telemetry.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Numbers that `--set NAME=VALUE` changes."""
+
+    failure_ratio: float = 0.1
+    """Share of failed and lost runs of a pipeline within 30 minutes, 0 to 1."""
+    failure_minimum: float = 5.0
+    """Runs of a pipeline within 30 minutes below which a share says nothing."""
+    active_runs: float = 10.0
+    """Runs that are pending or running, over all pipelines."""
+    freshness_hours: float = 26.0
+    """Hours since the last success of a pipeline: a day, and two hours of patience."""
+    rejected_ratio: float = 0.05
+    """Share of rejected rows of a step within an hour, 0 to 1."""
+    rejected_minimum: float = 100.0
+    """Rows read by a step within an hour below which a share says nothing."""
+    task_failure_ratio: float = 0.1
+    """Share of failed and lost deliveries of a type of task within 15 minutes, 0 to 1."""
+    task_failure_minimum: float = 20.0
+    """Deliveries of a type within 15 minutes below which a share says nothing."""
+    queue_size: float = 1000.0
+    """Messages that wait in a queue."""
+    database_connections: float = 50.0
+    """Connections open to a database server."""
+    silent_seconds: float = 180.0
+    """Seconds without a metric of a service: three of the default export intervals."""
+    collector_queue_ratio: float = 0.5
+    """Share of a Collector's queue that is filled, 0 to 1."""
+    slo_success: float = 0.99
+    """Share of runs that shall succeed, over 30 days; above 0, below 1."""
+
+
+def parse(settings: Iterable[str]) -> Thresholds:
+    """Return the thresholds with each `NAME=VALUE` of ``settings`` set.
+
+    Raises `ConfigurationError` that lists every wrong setting.
+
+    >>> parse(["queue_size=500"]).queue_size
+    500.0
+    """
+    values: dict[str, float] = {}
+    problems: list[str] = []
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        problem = _problem(name.strip(), text.strip())
+        if problem:
+            problems.append(problem)
+        else:
+            values[name.strip()] = float(text)
+    if problems:
+        raise ConfigurationError(problems)
+    return Thresholds(**values)
+
+
+def _problem(name: str, text: str) -> str | None:
+    names = [field.name for field in dataclasses.fields(Thresholds)]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+        return f"--set {name!r} is no threshold. {hint}"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    below = 1.0 if name.endswith(("_ratio", "_success")) else math.inf
+    if not 0 < value < below:
+        allowed = "a number between 0 and 1" if below == 1.0 else "a number above 0"
+        return f"--set {name}={text!r} must be {allowed}."
+    return None

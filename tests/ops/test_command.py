@@ -1,0 +1,83 @@
+"""`etl-telemetry generate`: files with a team's own thresholds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from etl_telemetry.cli import main
+from etl_telemetry.errors import ConfigurationError
+from etl_telemetry.ops import thresholds
+
+
+def test_files_are_written_with_the_thresholds_that_were_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The number is in the expression and in the sentence; the names of the files are printed."""
+    out = tmp_path / "rules"
+    words = ["generate", "rules", "--out", str(out), "--set", "queue_size=250"]
+    assert main([*words, "--runbooks", "https://wiki.example/etl/"]) == 0
+    names = ["pipelines", "tasks", "platform", "telemetry", "slo", "http"]
+    assert capsys.readouterr().out == "".join(f"{out / name}.yml\n" for name in names)
+    rule = yaml.safe_load((out / "tasks.yml").read_text())["groups"][0]["rules"][0]
+    assert rule == {
+        "alert": "HighQueueSize",
+        "expr": "max by (deployment_environment_name, queue_name) (celery_queue_size)\n> 250",
+        "for": "2m",
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "Queue {{ $labels.queue_name }}: {{ $value }} messages wait",
+            "description": "More than 250 messages wait for a worker: workers are gone, too few, "
+            "or busy with something long.",
+            "runbook_url": "https://wiki.example/etl/high-queue-size.html",
+            "dashboard": "etl-celery",
+        },
+    }
+
+
+def test_wrong_thresholds_are_told_all_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, every problem with its fix, and nothing written."""
+    words = ["--set", "queue_sizes=3", "--set", "slo_success=2", "--set", "active_runs=many"]
+    assert main(["generate", "rules", "--out", str(tmp_path / "out"), *words]) == 2
+    assert capsys.readouterr().err == (
+        "etl-telemetry: 3 wrong values:\n"
+        "  - --set 'queue_sizes' is no threshold. Did you mean 'queue_size'?\n"
+        "  - --set slo_success='2' must be a number between 0 and 1.\n"
+        "  - --set active_runs='many' must be a number above 0.\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", ""])
+def test_a_threshold_is_a_number_above_zero(text: str) -> None:
+    """Nothing else makes an alert that can fire and can be quiet."""
+    with pytest.raises(ConfigurationError, match="must be a number above 0"):
+        thresholds.parse([f"queue_size={text}"])
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and the path, no traceback."""
+    (tmp_path / "file").write_text("")
+    assert main(["generate", "rules", "--out", str(tmp_path / "file" / "rules")]) == 2
+    assert capsys.readouterr().err == f"etl-telemetry: {tmp_path}/file/rules: Not a directory\n"
+
+
+def test_without_its_extra_the_fix_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three lines with the exact command."""
+    monkeypatch.delitem(sys.modules, "etl_telemetry.ops.generate", raising=False)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert main(["generate", "rules"]) == 2
+    assert capsys.readouterr().err == (
+        "etl-telemetry: etl-telemetry generate needs the package 'yaml', which is not installed.\n"
+        "Install it with:\n"
+        "    pip install 'etl-telemetry[ops]'\n"
+    )

@@ -1,0 +1,152 @@
+"""Cases of the alerts on pipelines."""
+
+from __future__ import annotations
+
+from support.rules.case import Case, labels, series
+
+DAILY = {"organization": "acme", "pipeline_name": "daily"}
+OTHER = {"organization": "globex", "pipeline_name": "daily"}
+
+
+def _runs(status: str, of: dict[str, str] = DAILY, instance: str = "a") -> str:
+    return series("pipeline_executions_total", instance, status=status, **of)
+
+
+def _rows(kind: str, step: str = "load", instance: str = "a") -> str:
+    of = {"pipeline_name": "daily", "step_type": step}
+    return series(f"data_rows_{kind}_total", instance, **of)
+
+
+_SUCCESS = series("pipeline_last_success_timestamp_seconds", **DAILY)
+_LOAD = labels(pipeline_name="daily", step_type="load")
+
+_FAILURE_RATE = (
+    Case(
+        "PipelineFailureRate", "fires", "a quarter of the runs fail",
+        {_runs("failed"): "0+1x40", _runs("success"): "0+3x40"},
+        at="40m", firing=(labels(**DAILY),), summary="daily of acme: 25% of the runs fail",
+    ),
+    Case(
+        "PipelineFailureRate", "quiet", "one of twenty fails",
+        {_runs("failed"): "0+1x40", _runs("success"): "0+19x40"}, at="40m",
+    ),
+    Case(
+        "PipelineFailureRate", "quiet", "two of two fail, which says little",
+        {_runs("failed"): "0x20 1 2x18"}, at="39m",
+    ),
+    Case(
+        "PipelineFailureRate", "missing", "no run has failed yet: there is no such series",
+        {_runs("success"): "0+3x40"}, at="40m",
+    ),
+    Case(
+        "PipelineFailureRate", "restart", "both counters begin again, the share stays low",
+        {_runs("failed"): "0+1x20 0+1x20", _runs("success"): "0+19x20 0+19x20"}, at="40m",
+    ),
+    Case(
+        "PipelineFailureRate", "labels",
+        "lost runs count, cancelled ones do not; another organization's pipeline is another one",
+        {
+            _runs("lost"): "0+1x40", _runs("success"): "0+1x40", _runs("cancelled"): "0+90x40",
+            _runs("failed", OTHER): "0+0x40", _runs("success", OTHER): "0+3x40",
+        },
+        at="40m", firing=(labels(**DAILY),),
+    ),
+)  # fmt: skip
+
+_ACTIVE = series("active_pipeline_runs", "observer")
+_TOO_MANY = (
+    Case("TooManyActiveRuns", "fires", "eleven runs for six minutes", {_ACTIVE: "11x10"},
+         at="6m", firing=(labels(),), summary="11 runs are pending or running"),
+    Case("TooManyActiveRuns", "quiet", "ten are allowed", {_ACTIVE: "10x10"}, at="10m"),
+    Case("TooManyActiveRuns", "missing", "the table cannot be read: another alert tells",
+         {_ACTIVE: "11x3 stale"}, at="10m"),
+    Case("TooManyActiveRuns", "restart", "two observers for a moment are not twice as many runs",
+         {_ACTIVE: "6x10", series("active_pipeline_runs", "second"): "6x10"}, at="10m"),
+    Case("TooManyActiveRuns", "labels", "each environment has its own",
+         {_ACTIVE: "11x10", 'active_pipeline_runs{deployment_environment_name="test"}': "1x10"},
+         at="10m", firing=(labels(),)),
+)  # fmt: skip
+
+_NOT_FRESH = (
+    Case("PipelineNotFresh", "fires", "the last success was 27 hours ago",
+         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000"},
+         at="27h", firing=(labels(**DAILY),),
+         summary="daily of acme: no success for 1d 3h 0m 0s"),
+    Case("PipelineNotFresh", "quiet", "25 hours are within a day and its patience",
+         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000"}, at="25h"),
+    Case("PipelineNotFresh", "quiet", "a pipeline that runs once a week is not asked every day",
+         {_SUCCESS: "0x2000", _runs("success"): "0x1 1x2000"}, at="50h"),
+    Case("PipelineNotFresh", "missing", "it has never succeeded: its failures are told elsewhere",
+         {_runs("failed"): "0+1x2000"}, at="30h"),
+    Case("PipelineNotFresh", "restart", "a new observer reads the same time from the table",
+         {_SUCCESS: "0x150 stale",
+          series("pipeline_last_success_timestamp_seconds", "new", **DAILY): "_x151 36000x2000",
+          _runs("success"): "0+1x2000"}, at="30h"),
+    Case("PipelineNotFresh", "labels", "the same name in another organization is fresh",
+         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000",
+          series("pipeline_last_success_timestamp_seconds", **OTHER): "0+240x2000",
+          _runs("success", OTHER): "0+1x2000"},
+         at="30h", firing=(labels(**DAILY),)),
+)  # fmt: skip
+
+_WEEK = 7 * 24 * 15  # steps of 4 minutes
+_AT = f"{_WEEK * 4 + 600}m"
+_DID_NOT_RUN = (
+    Case("PipelineDidNotRun", "fires", "it ran a week ago, and not within the last day",
+         {_runs("success"): f"0x15 1x{_WEEK + 500}"},
+         at=_AT, firing=(labels(**DAILY),), value="1",
+         summary="daily of acme: no run ended within a day"),
+    Case("PipelineDidNotRun", "quiet", "it ran a week ago, and an hour ago",
+         {_runs("success"): f"0x15 1x{_WEEK + 120} 2x500"}, at=_AT),
+    Case("PipelineDidNotRun", "quiet", "that it failed is another alert's matter",
+         {_runs("success"): f"0x15 1x{_WEEK + 500}",
+          _runs("failed"): f"0x{_WEEK + 135} 1x500"}, at=_AT),
+    Case("PipelineDidNotRun", "missing", "a pipeline that is new since yesterday",
+         {_runs("success"): f"_x{_WEEK} 0x15 1x500"}, at=_AT),
+    Case("PipelineDidNotRun", "restart", "its counter began again with today's run",
+         {_runs("success"): f"0x15 1x{_WEEK + 25} 0 1x500"}, at=_AT),
+    Case("PipelineDidNotRun", "labels", "only the organization whose pipeline did not run",
+         {_runs("success"): f"0x15 1x{_WEEK + 500}",
+          _runs("success", OTHER): f"0x15 1x{_WEEK + 120} 2x500"},
+         at=_AT, firing=(labels(**DAILY),)),
+)  # fmt: skip
+
+_REJECTED = (
+    Case("HighRejectedRows", "fires", "a tenth of the rows",
+         {_rows("read"): "0+100x80", _rows("rejected"): "0+10x80"},
+         at="70m", firing=(_LOAD,),
+         summary="daily, step load: 10% of the rows are rejected"),
+    Case("HighRejectedRows", "quiet", "one in a hundred",
+         {_rows("read"): "0+100x80", _rows("rejected"): "0+1x80"}, at="70m"),
+    Case("HighRejectedRows", "quiet", "five of fifty rows say little",
+         {_rows("read"): "0x20 50x60", _rows("rejected"): "0x20 5x60"}, at="70m"),
+    Case("HighRejectedRows", "missing", "nothing was ever rejected",
+         {_rows("read"): "0+100x80"}, at="70m"),
+    Case("HighRejectedRows", "restart", "both counters begin again",
+         {_rows("read"): "0+100x35 0+100x40", _rows("rejected"): "0+1x35 0+1x40"}, at="70m"),
+    Case("HighRejectedRows", "labels", "the step that rejects, not the one before it",
+         {_rows("read"): "0+100x80", _rows("rejected"): "0+10x80",
+          _rows("read", "extract"): "0+100x80", _rows("rejected", "extract"): "0+0x80"},
+         at="70m", firing=(_LOAD,)),
+)  # fmt: skip
+
+_MISMATCH = (
+    Case("RowsMismatch", "fires", "ten rows of a hundred are neither written nor refused",
+         {_rows("read"): "100x30", _rows("processed"): "85x30", _rows("rejected"): "5x30"},
+         at="20m", firing=(_LOAD,), summary="daily, step load: 10 rows are unaccounted for"),
+    Case("RowsMismatch", "quiet", "every row is somewhere",
+         {_rows("read"): "0+100x30", _rows("processed"): "0+80x30", _rows("rejected"): "0+15x30",
+          _rows("skipped"): "0+5x30"}, at="20m"),
+    Case("RowsMismatch", "missing", "rows were read, and nothing at all came of them",
+         {_rows("read"): "100x30"}, at="20m", firing=(_LOAD,)),
+    Case("RowsMismatch", "restart", "a process ends: its four series go together",
+         {_rows("read"): "100x5 stale", _rows("processed"): "100x5 stale",
+          _rows("read", instance="b"): "_x6 40x30", _rows("processed", instance="b"): "_x6 40x30"},
+         at="20m"),
+    Case("RowsMismatch", "labels", "two processes that each do a part add up",
+         {_rows("read"): "100x30", _rows("processed"): "60x30",
+          _rows("processed", instance="b"): "40x30"}, at="20m"),
+)  # fmt: skip
+
+CASES = (*_FAILURE_RATE, *_TOO_MANY, *_NOT_FRESH, *_DID_NOT_RUN, *_REJECTED, *_MISMATCH)
+"""All of them."""

@@ -1,0 +1,63 @@
+"""Cases of the alerts on tasks and queues."""
+
+from __future__ import annotations
+
+from support.rules.case import Case, labels, series
+
+
+def _tasks(status: str, type_: str = "load", instance: str = "a") -> str:
+    of = {"task_type": type_, "status": status, "pipeline_name": "daily"}
+    return series("task_executions_total", instance, **of)
+
+
+_QUEUE = series("celery_queue_size", "observer", queue_name="etl")
+_QUEUES = (
+    Case("HighQueueSize", "fires", "a message too many", {_QUEUE: "1001x10"},
+         at="3m", firing=(labels(queue_name="etl"),),
+         summary="Queue etl: 1001 messages wait"),
+    Case("HighQueueSize", "quiet", "exactly as many as are allowed", {_QUEUE: "1000x10"}, at="10m"),
+    Case("HighQueueSize", "quiet", "a peak of a minute", {_QUEUE: "0 5000 0x8"}, at="5m"),
+    Case("HighQueueSize", "missing", "the broker is down: the series has ended",
+         {_QUEUE: "1001x1 stale"}, at="10m"),
+    Case("HighQueueSize", "restart", "two observers for a moment are not twice as many messages",
+         {_QUEUE: "600x10", series("celery_queue_size", "new", queue_name="etl"): "600x10"},
+         at="10m"),
+    Case("HighQueueSize", "labels", "the queue that is full, and no other",
+         {_QUEUE: "1001x10", series("celery_queue_size", "observer", queue_name="mail"): "1x10"},
+         at="10m", firing=(labels(queue_name="etl"),)),
+)  # fmt: skip
+
+_OF = labels(task_type="load", pipeline_name="daily")
+_LOST = (
+    Case("TaskLost", "fires", "a single one is told at once", {_tasks("lost"): "0x5 1x20"},
+         at="6m", firing=(_OF,), summary="daily: 1 lost deliveries of load tasks"),
+    Case("TaskLost", "quiet", "half an hour after the last one", {_tasks("lost"): "0x5 1x60"},
+         at="40m"),
+    Case("TaskLost", "missing", "nothing was ever lost", {_tasks("success"): "0+1x20"}, at="20m"),
+    Case("TaskLost", "restart", "a process that begins again at zero has lost nothing new",
+         {_tasks("lost"): "3x30 0x30"}, at="45m"),
+    Case("TaskLost", "labels", "failed, retried and revoked deliveries are not lost ones",
+         {_tasks("failed"): "0+1x20", _tasks("retried"): "0+1x20", _tasks("revoked"): "0+1x20"},
+         at="20m"),
+)  # fmt: skip
+
+_FAILURES = (
+    Case("TaskFailureRate", "fires", "one of five fails",
+         {_tasks("failed"): "0+1x30", _tasks("success"): "0+4x30"},
+         at="25m", firing=(labels(task_type="load"),), summary="20% of the load tasks fail"),
+    Case("TaskFailureRate", "quiet", "one of twenty-one fails",
+         {_tasks("failed"): "0+1x30", _tasks("success"): "0+20x30"}, at="25m"),
+    Case("TaskFailureRate", "quiet", "five failures of five deliveries are few",
+         {_tasks("failed"): "0x18 5x12"}, at="25m"),
+    Case("TaskFailureRate", "missing", "nothing has failed yet",
+         {_tasks("success"): "0+4x30"}, at="25m"),
+    Case("TaskFailureRate", "restart", "both counters begin again",
+         {_tasks("failed"): "0+1x18 0+1x12", _tasks("success"): "0+20x18 0+20x12"}, at="25m"),
+    Case("TaskFailureRate", "labels", "a retry is not an end; another type is another alert",
+         {_tasks("failed"): "0+1x30", _tasks("success"): "0+4x30", _tasks("retried"): "0+90x30",
+          _tasks("success", "extract"): "0+9x30"},
+         at="25m", firing=(labels(task_type="load"),)),
+)  # fmt: skip
+
+CASES = (*_QUEUES, *_LOST, *_FAILURES)
+"""All of them."""
