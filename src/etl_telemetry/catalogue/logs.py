@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from etl_telemetry.catalogue.names import (
+    DB_QUERY_COUNT,
+    DB_QUERY_DURATION,
+    DB_REPEATED_COUNT,
+    DB_REPEATED_STATEMENT,
     ERROR_TYPE,
     EXCEPTION_MESSAGE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
     PIPELINE_NAME,
     PIPELINE_ORGANIZATION,
     PIPELINE_RUN_ID,
@@ -27,6 +34,7 @@ from etl_telemetry.catalogue.names import (
     TASK_RETRY_REASON,
     TASK_STATUS,
     TASK_TYPE,
+    USER_ID,
     WORKER_NAME,
     WORKER_PID,
 )
@@ -48,6 +56,10 @@ class LogEvent:
 
 _RUN_FIELDS = (PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID)
 _TASK_FIELDS = (TASK_ID, TASK_NAME, TASK_TYPE, *_RUN_FIELDS)
+_REQUEST_FIELDS = (
+    HTTP_ROUTE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, "duration", DB_QUERY_COUNT,
+    DB_QUERY_DURATION, DB_REPEATED_STATEMENT, DB_REPEATED_COUNT, USER_ID, PIPELINE_RUN_ID,
+)  # fmt: skip
 
 LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
     {
@@ -76,6 +88,11 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
                      (WORKER_NAME, WORKER_PID)),
             LogEvent("worker_shutdown", "INFO", "A Celery worker ended.",
                      (WORKER_NAME, WORKER_PID)),
+            LogEvent("slow_request", "WARNING",
+                     "A request took longer than its route may.", _REQUEST_FIELDS),
+            LogEvent("high_query_count", "WARNING",
+                     "A request sent more database queries than its route may.",
+                     _REQUEST_FIELDS),
             LogEvent("instrumentation_already_active", "INFO",
                      "Another product instrumented these libraries first and keeps them.",
                      ("owners",)),

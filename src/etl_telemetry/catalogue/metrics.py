@@ -10,16 +10,23 @@ from typing import Literal
 from etl_telemetry.catalogue.names import (
     BUILD_DATE,
     CONNECTOR_TYPE,
+    DATABASE_ALIAS,
     DATABASE_TYPE,
     ENVIRONMENT,
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
     OPERATION,
     ORGANIZATION,
     PIPELINE_NAME,
     QUEUE_NAME,
     REASON,
+    STATE,
     STATUS,
     STEP_TYPE,
     TASK_TYPE,
+    URL_SCHEME,
     VERSION,
 )
 
@@ -40,7 +47,7 @@ class Metric:
     description: str
     """One sentence for people."""
     attributes: tuple[str, ...]
-    """Every label it carries, no other."""
+    """Every label it can carry, no other."""
     prometheus: str
     """Name in Prometheus after its own translation."""
     buckets: tuple[float, ...] | None = None
@@ -53,6 +60,13 @@ RUN_BUCKETS = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
 TASK_BUCKETS = (0.01, 0.05, 0.1, 0.5, *RUN_BUCKETS)
 CONNECTOR_BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+
+# From a look into a cache to a report.
+QUERY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# The semantic conventions' advice.
+HTTP_BUCKETS = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
 PIPELINE_EXECUTIONS = Metric(
@@ -129,6 +143,57 @@ LAST_SUCCESS = Metric(
     "Unix time at which a run of the pipeline last succeeded.",
     (PIPELINE_NAME, ORGANIZATION), "pipeline_last_success_timestamp_seconds",
 )  # fmt: skip
+HTTP_SERVER_DURATION = Metric(
+    "http.server.request.duration", "histogram", "s",
+    "Time from a request to the last byte of its response, for every outcome.",
+    (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, URL_SCHEME, ERROR_TYPE),
+    "http_server_request_duration_seconds", HTTP_BUCKETS,
+)  # fmt: skip
+DATABASE_QUERY_DURATION = Metric(
+    "database.query.duration", "histogram", "s",
+    "Time that one query of Django took until the database answered.",
+    (DATABASE_ALIAS, OPERATION, STATUS), "database_query_duration_seconds", QUERY_BUCKETS,
+)  # fmt: skip
+DATABASE_ROWS = Metric(
+    "database.rows", "counter", "{row}",
+    "Rows that queries of Django returned or changed, where the driver knows.",
+    (DATABASE_ALIAS, OPERATION), "database_rows_total",
+)  # fmt: skip
+DATABASE_CONNECT_DURATION = Metric(
+    "database.connect.duration", "histogram", "s",
+    "Time that Django took to get a connection, from the server or the pool.",
+    (DATABASE_ALIAS, STATUS), "database_connect_duration_seconds", QUERY_BUCKETS,
+)  # fmt: skip
+DATABASE_TRANSACTIONS = Metric(
+    "database.transactions", "counter", "{transaction}",
+    "Transactions of Django that ended.",
+    (DATABASE_ALIAS, STATUS), "database_transactions_total",
+)  # fmt: skip
+DATABASE_CLIENT_CONNECTIONS = Metric(
+    "database.client.connections", "gauge", "{connection}",
+    "Connections that Django holds open now in this process.",
+    (DATABASE_ALIAS, STATE), "database_client_connections",
+)  # fmt: skip
+DATABASE_POOL_CONNECTIONS = Metric(
+    "database.pool.connections", "gauge", "{connection}",
+    "Connections of Django's pool in this process now: in_use, idle.",
+    (DATABASE_ALIAS, STATE), "database_pool_connections",
+)  # fmt: skip
+DATABASE_POOL_WAITING = Metric(
+    "database.pool.waiting", "gauge", "{request}",
+    "Threads that wait for a connection of the pool now.",
+    (DATABASE_ALIAS,), "database_pool_waiting",
+)  # fmt: skip
+DATABASE_SERVER_CONNECTIONS = Metric(
+    "database.server.connections", "gauge", "{connection}",
+    "Connections that the database server has now, by their state there.",
+    (DATABASE_ALIAS, STATE), "database_server_connections",
+)  # fmt: skip
+DATABASE_CONNECTION_LIMIT = Metric(
+    "database.server.connections.limit", "gauge", "{connection}",
+    "Connections that the database server allows (PostgreSQL: max_connections).",
+    (DATABASE_ALIAS,), "database_server_connections_limit",
+)  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",
     "Values, spans, records and points that did not leave the process as given.",
@@ -142,7 +207,10 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION, TASK_EXECUTIONS,
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
-            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS,
+            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, HTTP_SERVER_DURATION,
+            DATABASE_QUERY_DURATION, DATABASE_ROWS, DATABASE_CONNECT_DURATION,
+            DATABASE_TRANSACTIONS, DATABASE_CLIENT_CONNECTIONS, DATABASE_POOL_CONNECTIONS,
+            DATABASE_POOL_WAITING, DATABASE_SERVER_CONNECTIONS, DATABASE_CONNECTION_LIMIT, DROPS,
         )
     }
 )  # fmt: skip
@@ -152,6 +220,7 @@ BOUNDS: Mapping[str, int] = MappingProxyType(
     {
         PIPELINE_NAME: 2_000, ORGANIZATION: 50, STEP_TYPE: 50, TASK_TYPE: 50,
         CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
+        HTTP_ROUTE: 1_000, ERROR_TYPE: 200, DATABASE_ALIAS: 50,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

@@ -31,6 +31,28 @@ class ConnectorStatus(StrEnum):
     ERROR = "error"
 
 
+class QueryStatus(StrEnum):
+    """How a database query, or an attempt to connect, ended."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+
+
+class TransactionStatus(StrEnum):
+    """How a database transaction ended."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled_back"
+
+
+class ConnectionState(StrEnum):
+    """What a database connection of this process does now."""
+
+    IN_USE = "in_use"
+    IN_TRANSACTION = "in_transaction"
+    IDLE = "idle"
+
+
 class DropReason(StrEnum):
     """Why something did not leave the process as it was given."""
 
@@ -86,6 +108,8 @@ WORKER_NAME = "worker_name"
 WORKER_PID = "worker_pid"
 QUEUE_NAME = "queue.name"
 DATABASE_TYPE = "database.type"
+DATABASE_ALIAS = "database.alias"
+STATE = "state"
 VERSION = "version"
 ENVIRONMENT = "environment"
 BUILD_DATE = "build_date"
@@ -119,6 +143,24 @@ MESSAGING_DESTINATION_NAME = "messaging.destination.name"
 MESSAGING_MESSAGE_ID = "messaging.message.id"
 MESSAGING_OPERATION_NAME = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE = "messaging.operation.type"
+
+# Semantic conventions for HTTP (stable).
+HTTP_REQUEST_METHOD = "http.request.method"
+HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original"
+HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+HTTP_ROUTE = "http.route"
+NETWORK_PROTOCOL_VERSION = "network.protocol.version"
+SERVER_ADDRESS = "server.address"
+URL_PATH = "url.path"
+URL_QUERY = "url.query"
+URL_SCHEME = "url.scheme"
+USER_AGENT_ORIGINAL = "user_agent.original"
+USER_ID = "user.id"
+# What a request, a task or a step asked the database.
+DB_QUERY_COUNT = "db.query.count"
+DB_QUERY_DURATION = "db.query.duration"
+DB_REPEATED_STATEMENT = "db.query.repeated.text"
+DB_REPEATED_COUNT = "db.query.repeated.count"
 
 # --- Carriers and scopes ----------------------------------------------------
 

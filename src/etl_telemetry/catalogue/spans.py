@@ -11,12 +11,21 @@ from etl_telemetry.catalogue.names import (
     CONNECTOR_OPERATION,
     CONNECTOR_STATUS,
     CONNECTOR_TYPE,
+    DB_QUERY_COUNT,
+    DB_QUERY_DURATION,
+    DB_REPEATED_COUNT,
+    DB_REPEATED_STATEMENT,
     ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
     MESSAGING_DESTINATION_NAME,
     MESSAGING_MESSAGE_ID,
     MESSAGING_OPERATION_NAME,
     MESSAGING_OPERATION_TYPE,
     MESSAGING_SYSTEM,
+    NETWORK_PROTOCOL_VERSION,
     PIPELINE_NAME,
     PIPELINE_ORGANIZATION,
     PIPELINE_RUN_ATTEMPT,
@@ -32,8 +41,13 @@ from etl_telemetry.catalogue.names import (
     ROWS_READ,
     ROWS_REJECTED,
     ROWS_SKIPPED,
+    SERVER_ADDRESS,
     STEP_TYPE,
     TASK_NAME,
+    URL_PATH,
+    URL_QUERY,
+    URL_SCHEME,
+    USER_AGENT_ORIGINAL,
 )
 
 
@@ -51,6 +65,8 @@ class Span:
     """Attributes it can carry."""
 
 
+_QUERIES = (DB_QUERY_COUNT, DB_QUERY_DURATION, DB_REPEATED_STATEMENT, DB_REPEATED_COUNT)
+
 RUN_SPAN = Span(
     "pipeline run {pipeline.name}", "internal",
     "One run, from its true begin to its true end: the root of its trace.",
@@ -65,7 +81,7 @@ STEP_SPAN = Span(
     "step {step.type}", "internal", "One step of a run.",
     (
         STEP_TYPE, PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID,
-        ROWS_READ, ROWS_PROCESSED, ROWS_REJECTED, ROWS_SKIPPED, ERROR_TYPE,
+        ROWS_READ, ROWS_PROCESSED, ROWS_REJECTED, ROWS_SKIPPED, *_QUERIES, ERROR_TYPE,
     ),
 )  # fmt: skip
 CONNECTOR_SPAN = Span(
@@ -90,4 +106,16 @@ PUBLISH_SPAN = Span(
     ),
 )  # fmt: skip
 
-SPANS: tuple[Span, ...] = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN)
+REQUEST_SPAN = Span(
+    "{http.request.method} {http.route}", "server",
+    "One request to Django, to the last byte of its response.",
+    (
+        HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE,
+        URL_SCHEME, URL_PATH, URL_QUERY, SERVER_ADDRESS, NETWORK_PROTOCOL_VERSION,
+        USER_AGENT_ORIGINAL, *_QUERIES, ERROR_TYPE,
+    ),
+)  # fmt: skip
+
+SPANS: tuple[Span, ...] = (
+    RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN, REQUEST_SPAN,
+)  # fmt: skip

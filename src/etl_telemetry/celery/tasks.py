@@ -15,8 +15,9 @@ from time import perf_counter
 from typing import Any
 
 from billiard import current_process
+from opentelemetry import trace
 
-from etl_telemetry import catalogue, metrics, tracing, values
+from etl_telemetry import catalogue, metrics, queries, tracing, values
 from etl_telemetry.catalogue import TaskStatus
 from etl_telemetry.celery.outcomes import message, outcome, reason
 from etl_telemetry.logs import log_context
@@ -102,24 +103,29 @@ class Subject:
 class Delivery:
     """One delivery, from its begin to its end in this process."""
 
-    __slots__ = ("_context", "_outer_error", "_started", "_subject")
+    __slots__ = ("_context", "_outer_error", "_span", "_started", "_subject", "_tally")
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         # An eager task may run inside of the application's own `except` block.
         self._outer_error = id(sys.exception())
         self._context = log_context(**subject.fields())
+        self._span = trace.get_current_span()
+        self._tally = queries.Tally(outer=queries.current())
         self._started = perf_counter()
 
     def begin(self) -> None:
         """Give every log record of the task its fields, and log that it began."""
         self._context.__enter__()
+        self._tally.__enter__()
         _log.info("task_started")
 
     def end(self, *, state: str | None, result: object) -> None:
         """Log and count how it ended; call it once, where Celery sends `task_postrun`."""
         duration = perf_counter() - self._started
         try:
+            if self._span.is_recording():
+                self._span.set_attributes(self._tally.attributes())
             raised = sys.exception()
             if raised is not None and id(raised) == self._outer_error:
                 raised = None
@@ -128,6 +134,7 @@ class Delivery:
                 status, error = outcome(state, result, raised)
                 self._report(status, error, result, duration)
         finally:
+            self._tally.leave()
             self._context.__exit__(None, None, None)
 
     def _report(

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from etl_telemetry.config.kinds import Kind, WrongValue, nearest
+from etl_telemetry.config.kinds import SECONDS, Kind, WrongValue, nearest, whole
 
 _BUILT_IN_PROPAGATORS = frozenset({"tracecontext", "baggage", "none"})
 _NAME = re.compile(r"\S+")
@@ -112,6 +113,42 @@ def _plain(value: object, *, text_only: bool) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _networks(value: object) -> tuple[str, ...]:
+    found: tuple[str, ...] = _ADDRESSES.parse(value)
+    for item in found:
+        try:
+            ip_network(item, strict=False)
+        except ValueError:
+            raise WrongValue(got=repr(item[:100])) from None
+    return found
+
+
+def _header(value: object) -> str:
+    if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
+        return value.strip()
+    raise WrongValue
+
+
+def by_name(kind: Kind, *, allowed: str) -> Kind:
+    """Return the kind of maps from names to values of another kind.
+
+    >>> by_name(Kind("a number", float), allowed="pairs").parse("export=30,admin/*=5")
+    {'export': 30.0, 'admin/*': 5.0}
+    """
+    named = pairs(allowed=allowed, key=_NAME, text_only=False)
+
+    def parse(value: object) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for place, (name, item) in enumerate(named.parse(value).items(), start=1):
+            try:
+                found[name] = kind.parse(item)
+            except WrongValue:
+                raise WrongValue(got=f"a wrong value in pair {place}") from None
+        return found
+
+    return Kind(allowed, parse)
+
+
 PROPAGATORS = names(allowed="names of propagators, separated by commas")
 INSTALLED_PROPAGATORS = Kind(
     "names of installed propagators, separated by commas", _installed_propagators
@@ -128,4 +165,15 @@ ATTRIBUTES = pairs(
 )
 TASK_TYPES = pairs(
     allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME
+)
+_ADDRESSES = names(allowed="IP addresses or networks separated by commas, such as 10.0.0.0/8")
+NETWORKS = Kind(_ADDRESSES.allowed, _networks)
+PATHS = names(
+    allowed="paths that begin with a slash, separated by commas, such as /healthz or /static/*",
+    pattern=re.compile(r"/\S*"),
+)
+HEADER = Kind("the name of an HTTP header", _header)
+SECONDS_BY_ROUTE = by_name(SECONDS, allowed="routes with seconds above 0, such as export/*=30")
+COUNT_BY_ROUTE = by_name(
+    whole(at_least=1), allowed="routes with whole numbers of at least 1, such as export/*=200"
 )

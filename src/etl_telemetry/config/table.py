@@ -174,6 +174,24 @@ class Config:
     task_types: Mapping[str, str] = setting(several.TASK_TYPES, default=_TASK_TYPES)
     """Pattern of a task's name (`*` for anything, in any case) -> its `task.type`; the first that
     matches counts, else "other". Replaces the default as a whole."""
+    trusted_networks: tuple[str, ...] = setting(several.NETWORKS, default=())
+    """Callers of Django, by the address that it sees, whose `traceparent` and baggage a request
+    continues. From all others it is a new trace that links to theirs. A proxy in here passes on
+    what its own clients sent."""
+    excluded_paths: tuple[str, ...] = setting(several.PATHS, default=())
+    """Paths of Django that are neither traced nor measured, such as those of health checks; `*`
+    stands for anything."""
+    trace_id_header: str | None = setting(several.HEADER, default=None)
+    """Header of Django's responses that tells the trace id; None for no such header."""
+    slow_request: float = setting(SECONDS, default=1.0)
+    """Seconds above which a request is logged as `slow_request`."""
+    slow_request_routes: Mapping[str, float] = setting(several.SECONDS_BY_ROUTE, default={})
+    """The same for routes of their own, as in `http.route`; `*` stands for anything. The first
+    that matches counts, an exact one before all."""
+    high_query_count: int = setting(_COUNT, default=10)
+    """Database queries above which a request is logged as `high_query_count`."""
+    high_query_count_routes: Mapping[str, int] = setting(several.COUNT_BY_ROUTE, default={})
+    """The same for routes of their own, as with `slow_request_routes`."""
     allow: tuple[str, ...] = setting(_NAMES, default=())
     """Names whose values leave the process unredacted, see `redaction.Policy`."""
     max_pipelines: int = setting(_COUNT, default=BOUNDS[PIPELINE_NAME])

@@ -1,34 +1,64 @@
-"""Django: instrumented once its settings exist, never before.
+"""Django: requests and databases, instrumented once its settings exist, never before.
 
-OpenTelemetry's instrumentor calls ``settings.configure()`` where the settings do
-not load, which freezes empty settings for the whole process (trap 5). So we look
-first. Its SQL commenter stays off (psycopg2 may have one of its own), and ASGI
-works because the extra `django` brings `opentelemetry-instrumentation-asgi`:
-without that package the middleware ignores every ASGI request.
+The spans of requests are ours (`docs/explanation/decisions.md` says why);
+OpenTelemetry's instrumentor tells whether somebody else makes them already, and is
+marked as used, so that a later call of it adds no second one. It would call
+``settings.configure()`` where the settings do not load, which freezes empty settings
+for the whole process (trap 5). So we look first.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 
 from etl_telemetry import guard
 from etl_telemetry.config import Config
-from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
+from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
 
 
 def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None:
     """Instrument Django, or return None where its settings do not exist yet (`table.Adapter`).
 
-    The middleware is added to ``settings.MIDDLEWARE``, so call this before the
-    WSGI or ASGI application is made.
+    Where somebody else makes the spans of requests, queries are counted all the same.
     """
-    if instrumentor is None or not _settings_exist():
+    if not _settings_exist():
         return None
-    instrumentor.instrument(is_sql_commentor_enabled=False)
-    return undo_of(instrumentor)
+    # Late: without settings none of Django's handlers is anybody's business.
+    from etl_telemetry.django.database import connections
+    from etl_telemetry.django.requests import handlers
+    from etl_telemetry.django.requests.exchange import Rules
+
+    mine = instrumentor is not None and not instrumentor.is_instrumented_by_opentelemetry
+    undos = (
+        handlers.connect(Rules(config, make_spans=mine)),
+        connections.connect(),
+        _occupy(instrumentor) if mine else _nothing,
+    )
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo
+
+
+def _occupy(instrumentor: Any) -> Callable[[], None]:
+    """Mark OpenTelemetry's instrumentor as used, by the flag that its own check reads."""
+    instrumentor._is_instrumented_by_opentelemetry = True  # noqa: SLF001 - it has no other way
+
+    def leave() -> None:
+        instrumentor._is_instrumented_by_opentelemetry = False  # noqa: SLF001 - as above
+
+    return leave
+
+
+def _nothing() -> None:
+    """Undo nothing."""
 
 
 def _settings_exist() -> bool:

@@ -64,7 +64,9 @@ def _entry(name: str, cls: str, *, extra: str, adapter: str, more: bool = False)
 
 
 INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
-    _entry("django", "DjangoInstrumentor", extra="django", adapter="django.instrumentation"),
+    _entry(
+        "django", "DjangoInstrumentor", extra="django", adapter="django.instrumentation", more=True
+    ),
     _entry(
         "celery", "CeleryInstrumentor", extra="celery", adapter="celery.instrumentation", more=True
     ),

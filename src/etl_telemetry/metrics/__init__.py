@@ -5,12 +5,18 @@ global meter provider. Label values are coerced to text and bounded before they
 are written, so that no caller can flood a backend with series.
 """
 
+from etl_telemetry.metrics.database import (
+    record_database_connect,
+    record_database_query,
+    record_database_transaction,
+)
 from etl_telemetry.metrics.labels import LabelBound, configure, label, status_of
 from etl_telemetry.metrics.rebuild import begin_of, rebuild_pipeline_executions, settled
 from etl_telemetry.metrics.record import (
     record_active_runs,
     record_connector_operation,
     record_database_connections,
+    record_http_request,
     record_last_success,
     record_pipeline_execution,
     record_platform_info,
@@ -27,7 +33,11 @@ __all__ = [
     "rebuild_pipeline_executions",
     "record_active_runs",
     "record_connector_operation",
+    "record_database_connect",
     "record_database_connections",
+    "record_database_query",
+    "record_database_transaction",
+    "record_http_request",
     "record_last_success",
     "record_pipeline_execution",
     "record_platform_info",

@@ -21,8 +21,10 @@ from etl_telemetry.catalogue import (
     VERSION,
     ConnectorStatus,
     DropReason,
+    QueryStatus,
     RunStatus,
     TaskStatus,
+    TransactionStatus,
 )
 
 MAX_LENGTH = 200
@@ -151,7 +153,13 @@ _DEFAULTS = {
     BUILD_DATE: _PLATFORM_BOUND,
 }
 _THINGS: Mapping[type[StrEnum], str] = MappingProxyType(
-    {RunStatus: "run", TaskStatus: "task", ConnectorStatus: "connector operation"}
+    {
+        RunStatus: "run",
+        TaskStatus: "task",
+        ConnectorStatus: "connector operation",
+        QueryStatus: "database query",
+        TransactionStatus: "database transaction",
+    }
 )
 _STATUSES: Mapping[type[StrEnum], tuple[str, ...]] = MappingProxyType(
     {kind: tuple(member.value for member in kind) for kind in _THINGS}

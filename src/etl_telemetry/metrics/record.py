@@ -15,6 +15,11 @@ from etl_telemetry.catalogue import (
     DATABASE_CONNECTIONS,
     DATABASE_TYPE,
     ENVIRONMENT,
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    HTTP_SERVER_DURATION,
     LAST_SUCCESS,
     OPERATION,
     ORGANIZATION,
@@ -30,6 +35,7 @@ from etl_telemetry.catalogue import (
     TASK_EXECUTION_DURATION,
     TASK_EXECUTIONS,
     TASK_TYPE,
+    URL_SCHEME,
     VERSION,
     ConnectorStatus,
     DropReason,
@@ -65,7 +71,7 @@ def record_pipeline_execution(
             ORGANIZATION: bounded(ORGANIZATION, organization),
         }
         counter(PIPELINE_EXECUTIONS.name).add(1, labels)
-        _observe(PIPELINE_EXECUTION_DURATION, duration, labels)
+        observe(PIPELINE_EXECUTION_DURATION, duration, labels)
 
 
 def record_task_execution(
@@ -83,7 +89,7 @@ def record_task_execution(
         counter(TASK_EXECUTIONS.name).add(
             1, {**timed, PIPELINE_NAME: bounded(PIPELINE_NAME, pipeline)}
         )
-        _observe(TASK_EXECUTION_DURATION, duration, timed)
+        observe(TASK_EXECUTION_DURATION, duration, timed)
 
 
 def record_connector_operation(
@@ -103,7 +109,7 @@ def record_connector_operation(
             STATUS: status_of(status, ConnectorStatus),
         }
         counter(CONNECTOR_OPERATIONS.name).add(1, labels)
-        _observe(CONNECTOR_OPERATION_DURATION, duration, labels)
+        observe(CONNECTOR_OPERATION_DURATION, duration, labels)
 
 
 def record_rows(
@@ -213,7 +219,40 @@ def record_platform_info(version: str, environment: str, build_date: str) -> Non
         )
 
 
-def _observe(metric: Metric, duration: object, labels: dict[str, str]) -> None:
+def record_http_request(
+    method: str,
+    route: str | None,
+    status_code: int | None,
+    duration: Seconds,
+    *,
+    scheme: str,
+    error_type: str | None = None,
+) -> None:
+    """Measure one request that Django answered, or could not answer.
+
+    Args:
+        method: One of the known methods, else ``_OTHER``.
+        route: Template of its path; None where no route matched.
+        status_code: Status of the response; None where there was none.
+        duration: Seconds to the last byte.
+        scheme: ``http`` or ``https``.
+        error_type: Type of the error that ended it, or None.
+
+    >>> record_http_request("GET", "flights/<str:carrier>/", 200, 0.05, scheme="https")
+    """
+    with guard.absorb("record_http_request"):
+        labels: dict[str, str | int] = {HTTP_REQUEST_METHOD: method, URL_SCHEME: scheme}
+        if route is not None:
+            labels[HTTP_ROUTE] = bounded(HTTP_ROUTE, route)
+        if status_code is not None:
+            labels[HTTP_RESPONSE_STATUS_CODE] = status_code
+        if error_type is not None:
+            labels[ERROR_TYPE] = bounded(ERROR_TYPE, error_type)
+        observe(HTTP_SERVER_DURATION, duration, labels)
+
+
+def observe(metric: Metric, duration: object, labels: Mapping[str, str | int]) -> None:
+    """Record a duration, or leave a wrong one out and count that; None is no duration."""
     if duration is None:
         return
     if isinstance(duration, timedelta):

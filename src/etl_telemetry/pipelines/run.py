@@ -16,7 +16,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
-from etl_telemetry import catalogue, metrics
+from etl_telemetry import catalogue, metrics, queries
 from etl_telemetry.catalogue import RunStatus
 from etl_telemetry.logs import log_context
 from etl_telemetry.pipelines import header, inputs
@@ -182,6 +182,9 @@ def attach(run: Run, *, at_root: bool = False) -> RunToken:
         context = trace.set_span_in_context(NonRecordingSpan(run.span_context), context)
     fields = log_context(**run.log_fields())
     fields.__enter__()
+    tally = queries.current()
+    if tally is not None:
+        tally.run_id = run.id
     return RunToken(Place(context), fields)
 
 

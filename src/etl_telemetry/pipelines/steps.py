@@ -8,9 +8,10 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
+from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from etl_telemetry import guard, metrics, tracing
+from etl_telemetry import guard, metrics, queries, tracing
 from etl_telemetry.catalogue import (
     CONNECTOR_OPERATION,
     CONNECTOR_SPAN,
@@ -32,6 +33,7 @@ from etl_telemetry.logs import log_context
 from etl_telemetry.metrics.record import MAX_ROWS, rows
 from etl_telemetry.pipelines import inputs
 from etl_telemetry.pipelines.run import current_run
+from etl_telemetry.queries import Tally
 
 _log = logging.getLogger("etl_telemetry.pipelines")
 
@@ -124,6 +126,8 @@ class Step:
             self._facts = _run_facts(with_organization=True)
             self._span = self._block.__enter__()
             self._span.set_attributes(self._facts)
+            if self._span.is_recording():
+                Tally(self, outer=queries.current()).__enter__()
         self._fields.__enter__()
         return self
 
@@ -137,6 +141,10 @@ class Step:
             with guard.absorb("leaving a step"):
                 rows_now = dict(self._rows)  # A thread that was left behind may still add.
                 self._span.set_attributes({_ROWS[word]: n for word, n in rows_now.items()})
+                tally = queries.current()
+                if tally is not None and tally.owner is self:  # Not so if it ends elsewhere.
+                    tally.leave()
+                    trace.get_current_span().set_attributes(tally.attributes())
                 # A generator that is closed before its end did what it did.
                 if error is None or isinstance(error, GeneratorExit):
                     metrics.record_rows(self._facts[PIPELINE_NAME], self._type, **rows_now)

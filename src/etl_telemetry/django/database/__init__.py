@@ -1,0 +1,1 @@
+"""Databases as Django uses them: queries, connections, transactions, pools, and their servers."""

@@ -1,0 +1,1 @@
+"""Requests: one span and one measurement each, whatever becomes of them."""
