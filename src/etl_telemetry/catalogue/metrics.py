@@ -12,6 +12,7 @@ from etl_telemetry.catalogue.names import (
     CONNECTOR_TYPE,
     DATABASE_TYPE,
     ENVIRONMENT,
+    OBSERVER_SOURCE,
     OPERATION,
     ORGANIZATION,
     PIPELINE_NAME,
@@ -134,6 +135,11 @@ DROPS = Metric(
     "Values, spans, records and points that did not leave the process as given.",
     (REASON,), "telemetry_drops_total", stability="development",
 )  # fmt: skip
+OBSERVER_READINGS = Metric(
+    "observer.readings", "counter", "{reading}",
+    "Readings of the observer's sources, by whether they could be read.",
+    (OBSERVER_SOURCE, STATUS), "observer_readings_total", stability="development",
+)  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -143,6 +149,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
             QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS,
+            OBSERVER_READINGS,
         )
     }
 )  # fmt: skip
@@ -152,6 +159,7 @@ BOUNDS: Mapping[str, int] = MappingProxyType(
     {
         PIPELINE_NAME: 2_000, ORGANIZATION: 50, STEP_TYPE: 50, TASK_TYPE: 50,
         CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
+        OBSERVER_SOURCE: 50,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

@@ -92,6 +92,7 @@ BUILD_DATE = "build_date"
 REASON = "reason"
 ARGUMENT_PREFIX = "etl_telemetry.argument."
 """Prefix of recorded arguments (`record_args`): `etl_telemetry.argument.rows`."""
+OBSERVER_SOURCE = "observer.source"
 
 # On audit events.
 AUDIT_ACTOR = "audit.actor"
@@ -124,6 +125,8 @@ MESSAGING_OPERATION_TYPE = "messaging.operation.type"
 
 SCOPE = "etl_telemetry"
 """Instrumentation scope of our spans and metrics."""
+OBSERVER_SCOPE = "etl_telemetry.observer"
+"""Instrumentation scope of what the observer reports, under its own instance id."""
 AUDIT_SCOPE = "etl_telemetry.audit"
 """Logger name, and so the scope, of audit events."""
 RUN_HEADER = "etl_telemetry_run"

@@ -5,7 +5,7 @@ global meter provider. Label values are coerced to text and bounded before they
 are written, so that no caller can flood a backend with series.
 """
 
-from etl_telemetry.metrics.labels import LabelBound, configure, label, status_of
+from etl_telemetry.metrics.labels import LabelBound, configure, label, limit_of, status_of
 from etl_telemetry.metrics.rebuild import begin_of, rebuild_pipeline_executions, settled
 from etl_telemetry.metrics.record import (
     record_active_runs,
@@ -24,6 +24,7 @@ __all__ = [
     "begin_of",
     "configure",
     "label",
+    "limit_of",
     "rebuild_pipeline_executions",
     "record_active_runs",
     "record_connector_operation",
