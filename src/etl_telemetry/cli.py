@@ -32,6 +32,11 @@ COMMANDS: tuple[Command, ...] = (
         "receive OTLP/HTTP here and answer questions about it",
         "etl_telemetry.viewer.command",
     ),
+    Command(
+        "observer",
+        "read queues, workers and schedules, and report them, without Django",
+        "etl_telemetry.celery.observer_command",
+    ),
 )
 """All subcommands, in the order of the help."""
 

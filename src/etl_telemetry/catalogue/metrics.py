@@ -18,10 +18,12 @@ from etl_telemetry.catalogue.names import (
     PIPELINE_NAME,
     QUEUE_NAME,
     REASON,
+    SCHEDULE_NAME,
     STATUS,
     STEP_TYPE,
     TASK_TYPE,
     VERSION,
+    WORKER_NAME,
 )
 
 Kind = Literal["counter", "histogram", "gauge"]
@@ -140,6 +142,52 @@ OBSERVER_READINGS = Metric(
     "Readings of the observer's sources, by whether they could be read.",
     (OBSERVER_SOURCE, STATUS), "observer_readings_total", stability="development",
 )  # fmt: skip
+QUEUE_OLDEST_AGE = Metric(
+    "celery.queue.oldest_message.age", "gauge", "s",
+    "Age of the message that has waited longest in a queue; without telemetry at its publisher, "
+    "since the observer first saw it there.",
+    (QUEUE_NAME,), "celery_queue_oldest_message_age_seconds", stability="development",
+)  # fmt: skip
+QUEUE_CONSUMERS = Metric(
+    "celery.queue.consumers", "gauge", "{consumer}",
+    "Workers that take messages from a queue, as an AMQP broker tells.",
+    (QUEUE_NAME,), "celery_queue_consumers", stability="development",
+)  # fmt: skip
+UNACKED = Metric(
+    "celery.messages.unacked", "gauge", "{message}",
+    "Messages that workers have taken from Redis and not acknowledged yet, of all queues.",
+    (), "celery_messages_unacked", stability="development",
+)  # fmt: skip
+WORKER_UP = Metric(
+    "celery.worker.up", "gauge", "",
+    "1 for a worker that answers, 0 for one that has stopped to within the last 15 minutes.",
+    (WORKER_NAME,), "celery_worker_up", stability="development",
+)  # fmt: skip
+WORKER_POOL_SIZE = Metric(
+    "celery.worker.pool.size", "gauge", "{slot}",
+    "Tasks that a worker can run at a time, told by the worker.",
+    (WORKER_NAME,), "celery_worker_pool_size", stability="development",
+)  # fmt: skip
+WORKER_ACTIVE = Metric(
+    "celery.worker.tasks.active", "gauge", "{task}",
+    "Tasks that a worker is running, told by the worker.",
+    (WORKER_NAME,), "celery_worker_tasks_active", stability="development",
+)  # fmt: skip
+WORKER_PREFETCHED = Metric(
+    "celery.worker.tasks.prefetched", "gauge", "{task}",
+    "Tasks that a worker has taken and not begun, those with an ETA included; told by the worker.",
+    (WORKER_NAME,), "celery_worker_tasks_prefetched", stability="development",
+)  # fmt: skip
+BEAT_MISSED = Metric(
+    "celery.beat.missed", "counter", "{run}",
+    "Times at which a schedule was due and nothing was sent within the tolerance.",
+    (SCHEDULE_NAME,), "celery_beat_missed_total", stability="development",
+)  # fmt: skip
+BEAT_NEXT_DUE = Metric(
+    "celery.beat.next_due.timestamp", "gauge", "s",
+    "Unix time at which a schedule is due next; in the past where it is late.",
+    (SCHEDULE_NAME,), "celery_beat_next_due_timestamp_seconds", stability="development",
+)  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -149,7 +197,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
             QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS,
-            OBSERVER_READINGS,
+            OBSERVER_READINGS, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, UNACKED, WORKER_UP,
+            WORKER_POOL_SIZE, WORKER_ACTIVE, WORKER_PREFETCHED, BEAT_MISSED, BEAT_NEXT_DUE,
         )
     }
 )  # fmt: skip
@@ -159,7 +208,7 @@ BOUNDS: Mapping[str, int] = MappingProxyType(
     {
         PIPELINE_NAME: 2_000, ORGANIZATION: 50, STEP_TYPE: 50, TASK_TYPE: 50,
         CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
-        OBSERVER_SOURCE: 50,
+        OBSERVER_SOURCE: 50, WORKER_NAME: 500, SCHEDULE_NAME: 1_000,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

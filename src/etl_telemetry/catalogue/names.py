@@ -93,6 +93,7 @@ REASON = "reason"
 ARGUMENT_PREFIX = "etl_telemetry.argument."
 """Prefix of recorded arguments (`record_args`): `etl_telemetry.argument.rows`."""
 OBSERVER_SOURCE = "observer.source"
+SCHEDULE_NAME = "schedule.name"
 
 # On audit events.
 AUDIT_ACTOR = "audit.actor"

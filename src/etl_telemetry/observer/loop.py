@@ -6,7 +6,11 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from etl_telemetry import guard, redaction, values
 from etl_telemetry.catalogue import OBSERVER_SOURCE, REASON, SCOPE
@@ -14,6 +18,7 @@ from etl_telemetry.observer.lead import Lead
 from etl_telemetry.observer.posting import board
 from etl_telemetry.observer.readings import Source, UnreadableError
 
+_INTERVAL = 15.0
 _log = logging.getLogger(f"{SCOPE}.observer")
 
 
@@ -31,7 +36,7 @@ class Observer:
         self._watches = [_Watch(source) for source in sources]
         self._lead = lead
         self._pause = pause
-        self._leading = False
+        self._leading: bool | None = None
         self._told_why = ""
 
     def run(self, stop: threading.Event) -> None:
@@ -59,7 +64,6 @@ class Observer:
     def release(self) -> None:
         """Withdraw, and let another observer take over."""
         board.withdraw()
-        self._leading = False
         with guard.absorb("the lead of the observer"):
             self._lead.release()
 
@@ -71,7 +75,8 @@ class Observer:
 
     def _hold(self) -> bool:
         asked = time.monotonic()
-        held, error = guard.outcome(self._lead.hold)
+        with _quietly():
+            held, error = guard.outcome(self._lead.hold)
         if error is not None:
             self._tell_why(error)
         if held:
@@ -120,7 +125,8 @@ class _Watch:
     def read(self, *, good_for: float) -> None:
         """Read it now; what it says is told for that many seconds."""
         self._began = time.monotonic()
-        readings, error = guard.outcome(lambda: tuple(self._source.read()))
+        with _quietly():
+            readings, error = guard.outcome(lambda: tuple(self._source.read()))
         self._began = None
         if readings is None or error is not None:
             board.end(self._source.name)
@@ -133,13 +139,13 @@ class _Watch:
                 _log.info("observer_source_recovered", extra={OBSERVER_SOURCE: self._source.name})
 
     def _work(self, leading: threading.Event, stop: threading.Event) -> None:
-        source = self._source
+        interval = _INTERVAL if self._source.interval is None else self._source.interval
         while not stop.is_set():
             if not leading.wait(1.0):
                 continue
-            next_at = time.monotonic() + source.interval
+            next_at = time.monotonic() + interval
             # Until the next reading must have been through.
-            self.read(good_for=source.interval + source.timeout)
+            self.read(good_for=interval + self._source.timeout)
             stop.wait(max(0.0, next_at - time.monotonic()))
 
     def _fail(self, reason: str) -> None:
@@ -148,6 +154,16 @@ class _Watch:
                 self._failed = True
                 fields = {OBSERVER_SOURCE: self._source.name, REASON: reason}
                 _log.warning("observer_source_failed", extra=fields)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Ask broker and databases without a span for each question."""
+    token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _reason(error: BaseException | None) -> str:

@@ -45,7 +45,7 @@ class Source:
     read: Callable[[], Iterable[Reading]]
     """Read all of it. What an earlier call returned and this one does not ends. An error ends
     everything: `UnreadableError` with the reason in its text, or any other one."""
-    interval: float = 15.0
-    """Seconds between two readings."""
+    interval: float | None = None
+    """Seconds between two readings; None for those of the observer (`observer_interval`)."""
     timeout: float = 10.0
     """Seconds that one reading may take; past them the series end, until it has come back."""
