@@ -37,6 +37,11 @@ COMMANDS: tuple[Command, ...] = (
         "write alert rules for Prometheus, with your thresholds",
         "etl_telemetry.ops.command",
     ),
+    Command(
+        "observer",
+        "read queues, workers and schedules, and report them, without Django",
+        "etl_telemetry.celery.observer_command",
+    ),
 )
 """All subcommands, in the order of the help."""
 

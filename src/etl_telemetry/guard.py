@@ -140,6 +140,22 @@ def attempt(read: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
+def outcome(read: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Return what ``read()`` returns, or the error that it raises; neither count nor log it.
+
+    For who has something better to do with the error, such as to say it once until it is over.
+
+    >>> outcome(lambda: 1 / 0)
+    (None, ZeroDivisionError('division by zero'))
+    """
+    try:
+        return read(), None
+    except _passing:
+        raise
+    except Exception as error:
+        return None, error
+
+
 def drop(reason: str, *, detail: str, count: int = 1) -> None:
     """Count something that was dropped, truncated or coerced; log it once per caller's line.
 

@@ -50,6 +50,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "debug_connectors": ("true", "false", "true"),
     "log_level": ("INFO", "ERROR", "DEBUG"),
     "django_log_level": ("INFO", "ERROR", "DEBUG"),
+    "observer_in_beat": ("true", "false", "true"),
+    "observer_sources": ("a:one", "b:two", "c.d:three"),
 }
 ANOTHER_WAY: dict[str, Callable[[str], str]] = {
     "OTEL_SDK_DISABLED": lambda text: "false" if text == "true" else "true",

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from etl_telemetry.runtime.metric_export import ExportingReader
+from etl_telemetry.runtime.observed import ObservedSeries
 
 
 class _Memory(MetricExporter):
@@ -49,7 +50,7 @@ class _Memory(MetricExporter):
 
 def _meter(**options: Any) -> tuple[_Memory, ExportingReader, Any]:
     exporter = _Memory(**options)
-    reader = ExportingReader(exporter)
+    reader = ExportingReader(exporter, ObservedSeries("observer"))
     provider = MeterProvider([reader], shutdown_on_exit=False)
     return exporter, reader, provider.get_meter("test")
 
@@ -114,7 +115,8 @@ def test_the_zero_of_a_histogram_has_neither_minimum_nor_maximum(aggregation: An
             return MetricExportResult.SUCCESS
 
     reader = ExportingReader(
-        Capture(preferred_aggregation={Histogram: aggregation} if aggregation else None)
+        Capture(preferred_aggregation={Histogram: aggregation} if aggregation else None),
+        ObservedSeries("observer"),
     )
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
     meter.create_histogram("seconds").record(1.5)
@@ -140,7 +142,7 @@ def test_the_zero_of_a_series_that_began_long_ago_is_a_minute_old(
 
     for room in ("metrics", "runtime.metric_export"):
         monkeypatch.setattr(f"etl_telemetry.{room}.begin_of", lambda name: 1_735_689_600 * 10**9)
-    reader = ExportingReader(Capture())
+    reader = ExportingReader(Capture(), ObservedSeries("observer"))
     runs = MeterProvider([reader], shutdown_on_exit=False).get_meter("test").create_counter("runs")
     runs.add(1, {"status": "success"})
     reader.collect()

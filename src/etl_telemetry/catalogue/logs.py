@@ -16,6 +16,7 @@ from etl_telemetry.catalogue.names import (
     HTTP_REQUEST_METHOD,
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
+    OBSERVER_SOURCE,
     PIPELINE_NAME,
     PIPELINE_ORGANIZATION,
     PIPELINE_RUN_ID,
@@ -124,6 +125,17 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("telemetry_not_delivered", "WARNING",
                      "The process ended before its telemetry could be delivered.",
                      ("signals", "deadline")),
+            LogEvent("observer_leads", "INFO", "This observer is the one that reports.", ()),
+            LogEvent("observer_waits", "INFO",
+                     "Another observer reports, or nobody can tell: this one does not.", ()),
+            LogEvent("observer_lead_failed", "WARNING",
+                     "The observer could not ask who leads; once until the reason changes.",
+                     (REASON,)),
+            LogEvent("observer_source_failed", "WARNING",
+                     "A source cannot be read and its series ended; once until it recovers.",
+                     (OBSERVER_SOURCE, REASON)),
+            LogEvent("observer_source_recovered", "INFO", "A source can be read again.",
+                     (OBSERVER_SOURCE,)),
         )
     }
 )  # fmt: skip

@@ -17,17 +17,20 @@ from etl_telemetry.catalogue.names import (
     HTTP_REQUEST_METHOD,
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
+    OBSERVER_SOURCE,
     OPERATION,
     ORGANIZATION,
     PIPELINE_NAME,
     QUEUE_NAME,
     REASON,
+    SCHEDULE_NAME,
     STATE,
     STATUS,
     STEP_TYPE,
     TASK_TYPE,
     URL_SCHEME,
     VERSION,
+    WORKER_NAME,
 )
 
 Kind = Literal["counter", "histogram", "gauge"]
@@ -199,6 +202,57 @@ DROPS = Metric(
     "Values, spans, records and points that did not leave the process as given.",
     (REASON,), "telemetry_drops_total", stability="development",
 )  # fmt: skip
+OBSERVER_READINGS = Metric(
+    "observer.readings", "counter", "{reading}",
+    "Readings of the observer's sources, by whether they could be read.",
+    (OBSERVER_SOURCE, STATUS), "observer_readings_total", stability="development",
+)  # fmt: skip
+QUEUE_OLDEST_AGE = Metric(
+    "celery.queue.oldest_message.age", "gauge", "s",
+    "Age of the message that has waited longest in a queue; without telemetry at its publisher, "
+    "since the observer first saw it there.",
+    (QUEUE_NAME,), "celery_queue_oldest_message_age_seconds", stability="development",
+)  # fmt: skip
+QUEUE_CONSUMERS = Metric(
+    "celery.queue.consumers", "gauge", "{consumer}",
+    "Workers that take messages from a queue, as an AMQP broker tells.",
+    (QUEUE_NAME,), "celery_queue_consumers", stability="development",
+)  # fmt: skip
+UNACKED = Metric(
+    "celery.messages.unacked", "gauge", "{message}",
+    "Messages that workers have taken from Redis and not acknowledged yet, of all queues.",
+    (), "celery_messages_unacked", stability="development",
+)  # fmt: skip
+WORKER_UP = Metric(
+    "celery.worker.up", "gauge", "",
+    "1 for a worker that answers, 0 for one that has stopped to within the last 15 minutes.",
+    (WORKER_NAME,), "celery_worker_up", stability="development",
+)  # fmt: skip
+WORKER_POOL_SIZE = Metric(
+    "celery.worker.pool.size", "gauge", "{slot}",
+    "Tasks that a worker can run at a time, told by the worker.",
+    (WORKER_NAME,), "celery_worker_pool_size", stability="development",
+)  # fmt: skip
+WORKER_ACTIVE = Metric(
+    "celery.worker.tasks.active", "gauge", "{task}",
+    "Tasks that a worker is running, told by the worker.",
+    (WORKER_NAME,), "celery_worker_tasks_active", stability="development",
+)  # fmt: skip
+WORKER_PREFETCHED = Metric(
+    "celery.worker.tasks.prefetched", "gauge", "{task}",
+    "Tasks that a worker has taken and not begun, those with an ETA included; told by the worker.",
+    (WORKER_NAME,), "celery_worker_tasks_prefetched", stability="development",
+)  # fmt: skip
+BEAT_MISSED = Metric(
+    "celery.beat.missed", "counter", "{run}",
+    "Times at which a schedule was due and nothing was sent within the tolerance.",
+    (SCHEDULE_NAME,), "celery_beat_missed_total", stability="development",
+)  # fmt: skip
+BEAT_NEXT_DUE = Metric(
+    "celery.beat.next_due.timestamp", "gauge", "s",
+    "Unix time at which a schedule is due next; in the past where it is late.",
+    (SCHEDULE_NAME,), "celery_beat_next_due_timestamp_seconds", stability="development",
+)  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -211,6 +265,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             DATABASE_QUERY_DURATION, DATABASE_ROWS, DATABASE_CONNECT_DURATION,
             DATABASE_TRANSACTIONS, DATABASE_CLIENT_CONNECTIONS, DATABASE_POOL_CONNECTIONS,
             DATABASE_POOL_WAITING, DATABASE_SERVER_CONNECTIONS, DATABASE_CONNECTION_LIMIT, DROPS,
+            OBSERVER_READINGS, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, UNACKED, WORKER_UP,
+            WORKER_POOL_SIZE, WORKER_ACTIVE, WORKER_PREFETCHED, BEAT_MISSED, BEAT_NEXT_DUE,
         )
     }
 )  # fmt: skip
@@ -221,6 +277,7 @@ BOUNDS: Mapping[str, int] = MappingProxyType(
         PIPELINE_NAME: 2_000, ORGANIZATION: 50, STEP_TYPE: 50, TASK_TYPE: 50,
         CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
         HTTP_ROUTE: 1_000, ERROR_TYPE: 200, DATABASE_ALIAS: 50,
+        OBSERVER_SOURCE: 50, WORKER_NAME: 500, SCHEDULE_NAME: 1_000,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

@@ -116,6 +116,8 @@ BUILD_DATE = "build_date"
 REASON = "reason"
 ARGUMENT_PREFIX = "etl_telemetry.argument."
 """Prefix of recorded arguments (`record_args`): `etl_telemetry.argument.rows`."""
+OBSERVER_SOURCE = "observer.source"
+SCHEDULE_NAME = "schedule.name"
 
 # On audit events.
 AUDIT_ACTOR = "audit.actor"
@@ -166,6 +168,8 @@ DB_REPEATED_COUNT = "db.query.repeated.count"
 
 SCOPE = "etl_telemetry"
 """Instrumentation scope of our spans and metrics."""
+OBSERVER_SCOPE = "etl_telemetry.observer"
+"""Instrumentation scope of what the observer reports, under its own instance id."""
 AUDIT_SCOPE = "etl_telemetry.audit"
 """Logger name, and so the scope, of audit events."""
 RUN_HEADER = "etl_telemetry_run"

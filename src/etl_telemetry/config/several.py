@@ -163,6 +163,10 @@ ATTRIBUTES = pairs(
     key=re.compile(r"\S{1,255}"),
     text_only=False,
 )
+CALLABLES = names(
+    allowed="functions such as package.module:function, separated by commas",
+    pattern=re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"),
+)
 TASK_TYPES = pairs(
     allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME
 )

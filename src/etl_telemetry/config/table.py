@@ -222,6 +222,20 @@ class Config:
     silent_commands: tuple[str, ...] = setting(_NAMES, default=())
     """Management commands of yours that export nothing, as Django's own do."""
 
+    # --- The observer ---
+
+    observer_instance_id: str = setting(TEXT, default="observer")
+    """`service.instance.id` of what the observer reports, the same whichever process does. Only
+    where two deployments share service name and backend does each need its own."""
+    observer_interval: float = setting(SECONDS, default=15.0)
+    """Seconds between two readings of a source of the observer."""
+    observer_queues: tuple[str, ...] = setting(_NAMES, default=())
+    """Queues that the observer reads besides those that the Celery app knows."""
+    observer_sources: tuple[str, ...] = setting(several.CALLABLES, default=())
+    """Functions of yours that return further sources of the observer, see there."""
+    observer_in_beat: bool = setting(BOOLEAN, default=False)
+    """Whether Celery's beat is an observer too, instead of a process of its own."""
+
     # --- What `resolve` found on the way ---
 
     warnings: tuple[str, ...] = ()

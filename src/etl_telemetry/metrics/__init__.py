@@ -10,7 +10,7 @@ from etl_telemetry.metrics.database import (
     record_database_query,
     record_database_transaction,
 )
-from etl_telemetry.metrics.labels import LabelBound, configure, label, status_of
+from etl_telemetry.metrics.labels import LabelBound, configure, label, limit_of, status_of
 from etl_telemetry.metrics.rebuild import begin_of, rebuild_pipeline_executions, settled
 from etl_telemetry.metrics.record import (
     record_active_runs,
@@ -30,6 +30,7 @@ __all__ = [
     "begin_of",
     "configure",
     "label",
+    "limit_of",
     "rebuild_pipeline_executions",
     "record_active_runs",
     "record_connector_operation",

@@ -31,6 +31,8 @@ MAX_LENGTH = 200
 """Characters of a label value; what is longer is cut and counted."""
 
 _PLATFORM_BOUND = 20
+_NOT_DECLARED = 200
+"""Values of a label that the catalogue does not bound: one of an application's own gauge."""
 
 
 class LabelBound:
@@ -127,6 +129,11 @@ def configure(*, max_pipelines: int, max_organizations: int) -> None:
     _bounds.use({PIPELINE_NAME: max_pipelines, ORGANIZATION: max_organizations})
 
 
+def limit_of(attribute: str) -> int:
+    """Return how many values of ``attribute`` keep a name of their own."""
+    return _bounds.limits.get(attribute, _NOT_DECLARED)
+
+
 def bounded(attribute: str, value: object) -> str:
     """Return the label value that may be written for ``attribute``; never raises."""
     return _bounds.by_attribute[attribute](label(value, attribute=attribute))
@@ -135,15 +142,15 @@ def bounded(attribute: str, value: object) -> str:
 class _Bounds:
     """Hold the bound of each label of this process."""
 
-    __slots__ = ("by_attribute",)
+    __slots__ = ("by_attribute", "limits")
 
     def __init__(self) -> None:
         self.use({})
 
     def use(self, limits: Mapping[str, int]) -> None:
         """Begin anew with the catalogue's limits, but for those given here."""
-        merged = {**_DEFAULTS, **limits}
-        self.by_attribute = {name: LabelBound(name, limit) for name, limit in merged.items()}
+        self.limits = {**_DEFAULTS, **limits}
+        self.by_attribute = {name: LabelBound(name, limit) for name, limit in self.limits.items()}
 
 
 _DEFAULTS = {

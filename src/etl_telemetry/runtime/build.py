@@ -30,6 +30,7 @@ from etl_telemetry.runtime.current import Signals
 from etl_telemetry.runtime.gate import Gate
 from etl_telemetry.runtime.loggers import LogOutlet
 from etl_telemetry.runtime.metric_export import ExportingReader
+from etl_telemetry.runtime.observed import ObservedSeries
 from etl_telemetry.runtime.resource import build_resource
 from etl_telemetry.runtime.sampling import IngressSampler
 from etl_telemetry.runtime.traces import SpanOutlet
@@ -129,7 +130,7 @@ def _metrics(
     if exporter is None:
         return None, None
     shutdowns.append(exporter.shutdown)
-    reader = ExportingReader(exporter)
+    reader = ExportingReader(exporter, ObservedSeries(config.observer_instance_id))
     views = []
     if config.exponential_histograms:
         views.append(

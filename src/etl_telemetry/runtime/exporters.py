@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from etl_telemetry import guard
 from etl_telemetry.catalogue import DropReason
 from etl_telemetry.config import Config
+from etl_telemetry.runtime.observed import with_ends
 
 if TYPE_CHECKING:
     import requests
@@ -126,7 +127,8 @@ def _protocol(signal: _Signal, config: Config) -> str:
 def _otlp(protocol: str, signal: _Signal) -> Any:
     # By name: gRPC is slow to import, and rarely used.
     module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{signal.module}")
-    return getattr(module, signal.exporter)
+    exporter = getattr(module, signal.exporter)
+    return with_ends(exporter) if signal is _METRICS else exporter
 
 
 def _http(config: Config, own_endpoint: str | None, path: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from etl_telemetry.metrics import begin_of
 from etl_telemetry.runtime.continued import with_begins
+from etl_telemetry.runtime.observed import ObservedSeries
 
 _Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 _NO_BUCKETS = Buckets(offset=0, bucket_counts=[])
@@ -41,13 +42,14 @@ the hour at which Prometheus refuses a sample as too old, and with it the whole 
 class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
 
-    def __init__(self, exporter: MetricExporter) -> None:
+    def __init__(self, exporter: MetricExporter, observed: ObservedSeries) -> None:
         # As the SDK's own periodic reader asks its exporter; there is no public way.
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
             preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
         )
         self._exporter = exporter
+        self._observed = observed
         self._seen: set[Hashable] = set()
         self._continued: set[str] = set()
         self.delivered = True
@@ -57,8 +59,10 @@ class ExportingReader(MetricReader):
     ) -> None:
         new: set[Hashable] = set()
         data = _with_zeros(with_begins(metrics_data), self._seen, new, self._continued)
+        data = self._observed.apart(data)
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS
+        self._observed.delivered(everything=self.delivered)
         if self.delivered:
             self._seen |= new
 

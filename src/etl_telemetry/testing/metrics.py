@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import Gauge, Metric, MetricsData
 
+from etl_telemetry.runtime.observed import is_end
 from etl_telemetry.testing.sequences import listing
 
 Labels = tuple[tuple[str, object], ...]
@@ -76,6 +77,7 @@ def _values(metric: Metric) -> dict[Labels, Value]:
     points: Mapping[Labels, Value] = {
         tuple(sorted((point.attributes or {}).items())): _value(point)
         for point in metric.data.data_points
+        if not is_end(getattr(point, "value", None))
     }
     keep_zeros = isinstance(metric.data, Gauge)
     return {labels: value for labels, value in points.items() if value or keep_zeros}

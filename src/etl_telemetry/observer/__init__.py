@@ -1,0 +1,23 @@
+"""The observer: one process that reads shared state from its truth and reports it as gauges.
+
+A `Source` is a named function that returns `Reading`s: waiting messages from the broker, open
+connections from the database server, active runs from the run table. Exactly one `Observer`
+reports, under a fixed instance id. Where a truth cannot be read, its series end.
+"""
+
+from etl_telemetry.observer.lead import Alone, FileLead, Lead
+from etl_telemetry.observer.loop import Observer
+from etl_telemetry.observer.posting import Board, board
+from etl_telemetry.observer.readings import Reading, Source, UnreadableError
+
+__all__ = [
+    "Alone",
+    "Board",
+    "FileLead",
+    "Lead",
+    "Observer",
+    "Reading",
+    "Source",
+    "UnreadableError",
+    "board",
+]
