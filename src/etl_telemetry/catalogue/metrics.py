@@ -14,6 +14,7 @@ from etl_telemetry.catalogue.names import (
     ENVIRONMENT,
     OPERATION,
     ORGANIZATION,
+    PHASE,
     PIPELINE_NAME,
     QUEUE_NAME,
     REASON,
@@ -129,6 +130,12 @@ LAST_SUCCESS = Metric(
     "Unix time at which a run of the pipeline last succeeded.",
     (PIPELINE_NAME, ORGANIZATION), "pipeline_last_success_timestamp_seconds",
 )  # fmt: skip
+QUEUE_WAIT = Metric(
+    "task.queue.wait", "histogram", "s",
+    "Time between the publish of a task and its begin: wanted (eta, retry), in the broker, and "
+    "prefetched by a worker.",
+    (QUEUE_NAME, PHASE), "task_queue_wait_seconds", TASK_BUCKETS,
+)  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",
     "Values, spans, records and points that did not leave the process as given.",
@@ -142,7 +149,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION, TASK_EXECUTIONS,
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
-            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS,
+            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS, QUEUE_WAIT,
         )
     }
 )  # fmt: skip
@@ -151,7 +158,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 BOUNDS: Mapping[str, int] = MappingProxyType(
     {
         PIPELINE_NAME: 2_000, ORGANIZATION: 50, STEP_TYPE: 50, TASK_TYPE: 50,
-        CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
+        CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20, PHASE: 10,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

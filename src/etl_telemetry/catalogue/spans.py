@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etl_telemetry.catalogue.names import (
+    CANVAS_GROUP_ID,
+    CANVAS_GROUP_INDEX,
+    CANVAS_KIND,
+    CANVAS_PARENT_ID,
+    CANVAS_ROOT_ID,
+    CANVAS_SIZE,
+    CANVAS_TASK,
     CODE_FILE_PATH,
     CODE_FUNCTION_NAME,
     CODE_LINE_NUMBER,
@@ -12,6 +19,7 @@ from etl_telemetry.catalogue.names import (
     CONNECTOR_STATUS,
     CONNECTOR_TYPE,
     ERROR_TYPE,
+    MESSAGING_CLIENT_ID,
     MESSAGING_DESTINATION_NAME,
     MESSAGING_MESSAGE_ID,
     MESSAGING_OPERATION_NAME,
@@ -33,7 +41,20 @@ from etl_telemetry.catalogue.names import (
     ROWS_REJECTED,
     ROWS_SKIPPED,
     STEP_TYPE,
+    TASK_CLOCK_SKEW,
+    TASK_ETA,
+    TASK_LINK_REASON,
     TASK_NAME,
+    TASK_POOL,
+    TASK_PRIORITY,
+    TASK_REDELIVERED,
+    TASK_RETRY_NUMBER,
+    TASK_RETRY_REASON,
+    TASK_RETRY_WAIT,
+    TASK_STATUS,
+    TASK_TYPE,
+    TASK_WAIT_PREFIX,
+    QueuePhase,
 )
 
 
@@ -87,7 +108,28 @@ PUBLISH_SPAN = Span(
     (
         TASK_NAME, MESSAGING_SYSTEM, MESSAGING_OPERATION_TYPE, MESSAGING_OPERATION_NAME,
         MESSAGING_MESSAGE_ID, MESSAGING_DESTINATION_NAME, ERROR_TYPE,
+        TASK_RETRY_NUMBER, TASK_ETA, TASK_PRIORITY, TASK_LINK_REASON,
+        CANVAS_KIND, CANVAS_ROOT_ID, CANVAS_PARENT_ID, CANVAS_GROUP_ID, CANVAS_GROUP_INDEX,
     ),
 )  # fmt: skip
+DELIVERY_SPAN = Span(
+    "run/{task.name}", "consumer", "One delivery of a task, from its begin to its end in a worker.",
+    (
+        TASK_NAME, TASK_TYPE, TASK_STATUS, TASK_POOL, TASK_REDELIVERED, TASK_ETA, TASK_PRIORITY,
+        TASK_RETRY_NUMBER, TASK_RETRY_REASON, TASK_RETRY_WAIT, TASK_LINK_REASON,
+        *(f"{TASK_WAIT_PREFIX}{phase}" for phase in QueuePhase), TASK_CLOCK_SKEW,
+        MESSAGING_SYSTEM, MESSAGING_OPERATION_TYPE, MESSAGING_OPERATION_NAME,
+        MESSAGING_MESSAGE_ID, MESSAGING_DESTINATION_NAME, MESSAGING_CLIENT_ID,
+        CANVAS_KIND, CANVAS_ROOT_ID, CANVAS_PARENT_ID, CANVAS_GROUP_ID, CANVAS_GROUP_INDEX,
+        CANVAS_TASK, CANVAS_SIZE, PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID, ERROR_TYPE,
+    ),
+)  # fmt: skip
+CHORD_SPAN = Span(
+    "chord {task.name}", "internal",
+    "The publish of a chord outside of any trace: it holds the tasks of the header together.",
+    (TASK_NAME, CANVAS_GROUP_ID, ERROR_TYPE),
+)  # fmt: skip
 
-SPANS: tuple[Span, ...] = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN)
+SPANS: tuple[Span, ...] = (
+    RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN, DELIVERY_SPAN, CHORD_SPAN,
+)  # fmt: skip

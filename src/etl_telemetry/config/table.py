@@ -174,6 +174,14 @@ class Config:
     task_types: Mapping[str, str] = setting(several.TASK_TYPES, default=_TASK_TYPES)
     """Pattern of a task's name (`*` for anything, in any case) -> its `task.type`; the first that
     matches counts, else "other". Replaces the default as a whole."""
+    task_link_fan_out: int = setting(_COUNT, default=100)
+    """Tasks that one span publishes outside of a run, as its children; each further one gets a
+    trace of its own, linked to it."""
+    task_link_eta: float = setting(SECONDS, default=3_600.0)
+    """Seconds to the ETA of a task past which it gets a trace of its own, outside of a run."""
+    broker_commands: bool = setting(BOOLEAN, default=False)
+    """Whether commands to Redis are spans also where nothing else is: the polling of the broker,
+    messages, results."""
     allow: tuple[str, ...] = setting(_NAMES, default=())
     """Names whose values leave the process unredacted, see `redaction.Policy`."""
     max_pipelines: int = setting(_COUNT, default=BOUNDS[PIPELINE_NAME])
