@@ -113,6 +113,7 @@ def play() -> Seen:
         metrics.record_task_execution("extract", "flights", "success", 0.1)
         metrics.record_active_runs(1)
         metrics.record_queue_sizes({"celery": 1})
+        metrics.record_queue_wait("celery", "broker", 0.1)
         metrics.record_database_connections({"postgresql": 1})
         metrics.record_platform_info("1", "test", "today")
         metrics.record_http_request("GET", "a/", 500, 0.1, scheme="http", error_type="KeyError")

@@ -64,14 +64,14 @@ def test_a_caller_over_http_cannot_mark_a_trace_as_a_run(
 @pytest.mark.parametrize(
     ("options", "description"),
     [
-        ({}, "IngressSampler(ParentBased{root:AlwaysOnSampler,"),
-        ({"trust_remote_sampling": True}, "ParentBased{root:AlwaysOnSampler,"),
+        ({}, "DecidedSampler(IngressSampler(ParentBased{root:AlwaysOnSampler,"),
+        ({"trust_remote_sampling": True}, "DecidedSampler(ParentBased{root:AlwaysOnSampler,"),
         ({"sampler": "always_off"}, "AlwaysOffSampler"),
         ({"sampler": "traceidratio", "sampler_arg": 0.25}, "TraceIdRatioBased{0.25}"),
         ({"sampler": "traceidratio"}, "TraceIdRatioBased{1.0}"),
         (
             {"sampler": "parentbased_traceidratio", "sampler_arg": 0},
-            "IngressSampler(ParentBased{root:TraceIdRatioBased{0.0},",
+            "DecidedSampler(IngressSampler(ParentBased{root:TraceIdRatioBased{0.0},",
         ),
     ],
 )

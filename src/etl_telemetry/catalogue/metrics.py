@@ -20,6 +20,7 @@ from etl_telemetry.catalogue.names import (
     OBSERVER_SOURCE,
     OPERATION,
     ORGANIZATION,
+    PHASE,
     PIPELINE_NAME,
     QUEUE_NAME,
     REASON,
@@ -197,6 +198,12 @@ DATABASE_CONNECTION_LIMIT = Metric(
     "Connections that the database server allows (PostgreSQL: max_connections).",
     (DATABASE_ALIAS,), "database_server_connections_limit",
 )  # fmt: skip
+QUEUE_WAIT = Metric(
+    "task.queue.wait", "histogram", "s",
+    "Time between the publish of a task and its begin: wanted (eta, retry), in the broker, and "
+    "prefetched by a worker.",
+    (QUEUE_NAME, PHASE), "task_queue_wait_seconds", TASK_BUCKETS,
+)  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",
     "Values, spans, records and points that did not leave the process as given.",
@@ -267,6 +274,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             DATABASE_POOL_WAITING, DATABASE_SERVER_CONNECTIONS, DATABASE_CONNECTION_LIMIT, DROPS,
             OBSERVER_READINGS, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, UNACKED, WORKER_UP,
             WORKER_POOL_SIZE, WORKER_ACTIVE, WORKER_PREFETCHED, BEAT_MISSED, BEAT_NEXT_DUE,
+            QUEUE_WAIT,
         )
     }
 )  # fmt: skip
@@ -278,6 +286,7 @@ BOUNDS: Mapping[str, int] = MappingProxyType(
         CONNECTOR_TYPE: 50, OPERATION: 50, QUEUE_NAME: 200, DATABASE_TYPE: 20,
         HTTP_ROUTE: 1_000, ERROR_TYPE: 200, DATABASE_ALIAS: 50,
         OBSERVER_SOURCE: 50, WORKER_NAME: 500, SCHEDULE_NAME: 1_000,
+        PHASE: 10,
     }
 )  # fmt: skip
 """Default number of different values of a label; past it the value is `other`."""

@@ -66,6 +66,35 @@ class DropReason(StrEnum):
     ENCODING = "encoding"
 
 
+class QueuePhase(StrEnum):
+    """Where a message spent the time before its task began."""
+
+    ETA = "eta"
+    RETRY = "retry"
+    BROKER = "broker"
+    PREFETCH = "prefetch"
+
+
+class CanvasKind(StrEnum):
+    """Which part of a canvas a task is."""
+
+    CHAIN = "chain"
+    GROUP = "group"
+    CHORD = "chord"
+    CHORD_BODY = "chord_body"
+    MAP = "map"
+    STARMAP = "starmap"
+    ERRBACK = "errback"
+
+
+class LinkReason(StrEnum):
+    """Why a task has a trace of its own, linked to its publish."""
+
+    BEAT = "beat"
+    ETA = "eta"
+    FAN_OUT = "fan_out"
+
+
 OTHER = "other"
 """The value of a label past its bound."""
 UNKNOWN = "unknown"
@@ -104,6 +133,24 @@ TASK_NAME = "task.name"
 TASK_DURATION = "task.duration"
 TASK_RETRY_REASON = "task.retry.reason"
 TASK_RESULT_SIZE = "task.result.size"
+TASK_RETRY_NUMBER = "task.retry.number"
+TASK_RETRY_WAIT = "task.retry.wait"
+TASK_ETA = "task.eta"
+TASK_PRIORITY = "task.priority"
+TASK_POOL = "task.pool"
+TASK_REDELIVERED = "task.redelivered"
+TASK_LINK_REASON = "task.link.reason"
+TASK_WAIT_PREFIX = "task.queue.wait."
+"""Prefix of the seconds by `QueuePhase`: `task.queue.wait.broker`."""
+TASK_CLOCK_SKEW = "task.queue.clock_skew"
+CANVAS_KIND = "celery.canvas.kind"
+CANVAS_ROOT_ID = "celery.canvas.root_id"
+CANVAS_PARENT_ID = "celery.canvas.parent_id"
+CANVAS_GROUP_ID = "celery.canvas.group_id"
+CANVAS_GROUP_INDEX = "celery.canvas.group_index"
+CANVAS_TASK = "celery.canvas.task"
+CANVAS_SIZE = "celery.canvas.size"
+PHASE = "phase"
 WORKER_NAME = "worker_name"
 WORKER_PID = "worker_pid"
 QUEUE_NAME = "queue.name"
@@ -145,6 +192,7 @@ MESSAGING_DESTINATION_NAME = "messaging.destination.name"
 MESSAGING_MESSAGE_ID = "messaging.message.id"
 MESSAGING_OPERATION_NAME = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE = "messaging.operation.type"
+MESSAGING_CLIENT_ID = "messaging.client.id"
 
 # Semantic conventions for HTTP (stable).
 HTTP_REQUEST_METHOD = "http.request.method"
@@ -174,5 +222,7 @@ AUDIT_SCOPE = "etl_telemetry.audit"
 """Logger name, and so the scope, of audit events."""
 RUN_HEADER = "etl_telemetry_run"
 """Message header that carries a run from task to task (versioned JSON)."""
+MESSAGE_HEADER = "etl_telemetry_message"
+"""Message header that tells when, why and as part of what a task was published (versioned JSON)."""
 RUN_TRACE_STATE = ("etl", "run")
 """Key and value in the W3C trace state of every span of a run's trace: gateways keep these."""

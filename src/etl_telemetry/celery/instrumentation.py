@@ -1,14 +1,21 @@
 """Celery: which part is OpenTelemetry's instrumentor and which is ours, in one place.
 
-| signal                | who                    | why                                          |
-| --------------------- | ---------------------- | -------------------------------------------- |
-| `before_task_publish` | ours (`publish.py`)    | theirs leaks the span when the broker is     |
-| `after_task_publish`  | ours (`publish.py`)    | down (trap 3), and knows no runs             |
-| `task_prerun`         | theirs, inside of ours | clean context before, the run after          |
-| `task_postrun`        | theirs, inside of ours | count and log before, clean up after         |
-| `task_failure`        | theirs                 | status and exception of the task's span      |
-| `task_retry`          | theirs                 | retry reason on the task's span              |
-| `task_revoked`        | ours (`tasks.py`)      | theirs hears of none                         |
+| signal                | who                      | why                                          |
+| --------------------- | ------------------------ | -------------------------------------------- |
+| `before_task_publish` | ours (`publish.py`,      | theirs leaks the span when the broker is     |
+| `after_task_publish`  | `outgoing.py`)           | down (trap 3), and knows no runs             |
+| `task_prerun`         | ours                     | theirs nests retries ever deeper, and knows  |
+|                       | (`delivery_span.py`)     | child or link for all tasks only             |
+| `task_postrun`        | ours                     | theirs writes old names, and dictionaries as |
+|                       | (`delivery_span.py`)     | text (`celery.delivery_info`)                |
+| `task_failure`        | ours                     | theirs records again what a span inside has  |
+| `task_retry`          | (`delivery_span.py`)     | recorded                                     |
+| `task_received`       | ours (`waits.py`)        | theirs hears of none                         |
+| `task_revoked`        | ours (`tasks.py`)        | theirs hears of none                         |
+
+The instrumentor stays instrumented, with all its receivers unplugged: so it keeps its
+seat, and `opentelemetry-instrument` or the application's own `CeleryInstrumentor().instrument()`
+do not make every span twice. The names of its spans are kept.
 
 Their one metric, `flower.task.runtime.seconds` (milliseconds buckets for seconds, a
 host label), goes to the API's no-op meter provider: no View is needed.
@@ -16,6 +23,7 @@ host label), goes to the API's no-op meter provider: no View is needed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +33,10 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
 from etl_telemetry import guard, pipelines
-from etl_telemetry.celery import publish, runs
+from etl_telemetry.celery import canvas, plumbing, publish, runs, waits
+from etl_telemetry.celery.delivery_span import DeliverySpan, queue_of, wait_of
+from etl_telemetry.celery.message import Message
+from etl_telemetry.celery.outgoing import Outgoing
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
@@ -44,13 +55,17 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
     mine = instrumentor is not None and not instrumentor.is_instrumented_by_opentelemetry
     if mine and instrumentor is not None:
         instrumentor.instrument(meter_provider=NoOpMeterProvider())
-    receivers = Receivers(instrumentor, TaskTypes(config.task_types))
-    unwrap = publish.wrap() if instrumentor is not None else _nothing
+    receivers = Receivers(instrumentor, config)
+    wraps = (publish.wrap, publish.wrap_retry, canvas.wrap) if instrumentor is not None else ()
+    unwraps = [wrap() for wrap in wraps]
+    if not config.broker_commands:
+        unwraps.append(plumbing.wrap())
     receivers.connect()
 
     def undo() -> None:
         receivers.disconnect()
-        unwrap()
+        for unwrap in unwraps:
+            unwrap()
         if mine and instrumentor is not None:
             instrumentor.uninstrument()
 
@@ -58,21 +73,23 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
 
 
 class Receivers:
-    """Our receivers of Celery's signals, with the instrumentor's own ones inside."""
+    """Our receivers of Celery's signals, in place of the instrumentor's."""
 
-    def __init__(self, instrumentor: Instrumentor | None, types: TaskTypes) -> None:
-        self._types = types
-        self._theirs = None if instrumentor is None else _Theirs(instrumentor)
+    def __init__(self, instrumentor: Instrumentor | None, config: Config) -> None:
+        self._types = TaskTypes(config.task_types)
+        self._spans = instrumentor is not None
+        self._theirs = () if instrumentor is None else _theirs(instrumentor)
         self._pairs: tuple[tuple[Any, Callable[..., None]], ...] = (
-            (signals.before_task_publish, publish.before_publish),
+            (signals.before_task_publish, Outgoing(config).before_publish),
+            (signals.task_received, self.received),
             (signals.task_prerun, self.prerun),
             (signals.task_postrun, self.postrun),
             (signals.task_revoked, self.revoked),
         )
 
     def connect(self) -> None:
-        """Plug ours in, and unplug those of the instrumentor that ours call or replace."""
-        for signal, theirs in self._theirs.pairs if self._theirs else ():
+        """Plug ours in, and unplug those of the instrumentor."""
+        for signal, theirs in self._theirs:
             signal.disconnect(theirs)
         for signal, ours in self._pairs:
             signal.connect(ours, weak=False)
@@ -81,11 +98,16 @@ class Receivers:
         """Undo `connect`."""
         for signal, ours in self._pairs:
             signal.disconnect(ours)
-        for signal, theirs in self._theirs.pairs if self._theirs else ():
+        for signal, theirs in self._theirs:
             signal.connect(theirs, weak=False)
 
-    def prerun(self, *, task: Any, **kwargs: Any) -> None:
-        """Begin a delivery: clean context, their span, the run, clock and log.
+    def received(self, *, sender: Any, request: Any, **_: object) -> None:
+        """Remember when the worker received a message; sent in its main process."""
+        with guard.absorb("celery task received"):
+            waits.mark(request, getattr(sender, "pool", None))
+
+    def prerun(self, *, task: Any, **_: object) -> None:
+        """Begin a delivery: clean context, its span, the run, clock and log.
 
         Every step whatever the others do: a delivery that could not be told its run
         is still counted.
@@ -93,44 +115,46 @@ class Receivers:
         request = task.request
         opened = _Opened()
         setattr(request, _KEY, opened)
+        now = time.time_ns()
         run: Run | None = None
         with guard.absorb("celery task context"):
             # An eager task belongs to whoever runs it, and so does its context.
             if not request.is_eager:
                 opened.clean = context_api.attach(Context())
                 run = runs.read(request)
-                if run is not None:
-                    runs.keep_in_trace(request, run)
-        with guard.absorb("celery task span"):
-            if self._theirs is not None:
-                self._theirs.prerun(task=task, **kwargs)
-        with guard.absorb("celery task run"):
-            if run is not None:
-                opened.run = pipelines.attach(run)
+        subject: Subject | None = None
         with guard.absorb("celery task begin"):
             here = run if run is not None else pipelines.current_run()
             subject = Subject.of(request, name=task.name, types=self._types, run=here)
-            opened.delivery = Delivery(subject)
+        with guard.absorb("celery task span"):
+            if subject is not None:
+                self._begin_span(opened, task, subject, now)
+        with guard.absorb("celery task run"):
+            if run is not None:
+                opened.run = pipelines.attach(run)
         with guard.absorb("celery task log"):
-            if opened.delivery is not None:
+            if subject is not None:
+                opened.delivery = Delivery(subject)
                 opened.delivery.begin()
 
     def postrun(
-        self, *, task: Any, state: str | None = None, retval: object = None, **kwargs: Any
+        self, *, task: Any, state: str | None = None, retval: object = None, **_: object
     ) -> None:
         """End a delivery, in the opposite order; every step whatever the others do."""
         opened = getattr(task.request, _KEY, None)
         if not isinstance(opened, _Opened):
             return  # It began before telemetry was set up.
+        ended: tuple[Any, Any] = (None, None)
         with guard.absorb("celery task end"):
             if opened.delivery is not None:
-                opened.delivery.end(state=state, result=retval)
+                ended = opened.delivery.outcome(state=state, result=retval)
+                opened.delivery.end(*ended, result=retval)
         with guard.absorb("celery task run"):
             if opened.run is not None:
                 pipelines.detach(opened.run)
         with guard.absorb("celery task span"):
-            if self._theirs is not None:
-                self._theirs.postrun(task=task, state=state, retval=retval, **kwargs)
+            if opened.span is not None:
+                opened.span.end(*ended)
         with guard.absorb("celery task context"):
             if opened.clean is not None:
                 context_api.detach(opened.clean)
@@ -141,35 +165,40 @@ class Receivers:
             run = runs.read(request)
             revoked(Subject.of(request, name=sender.name, types=self._types, run=run))
 
+    def _begin_span(self, opened: _Opened, task: Any, subject: Subject, now: int) -> None:
+        request = task.request
+        message = Message() if request.is_eager else Message.of(request)
+        waited = wait_of(task, request, message, now)
+        if self._spans:
+            opened.span = DeliverySpan(task)
+            opened.span.begin(request, subject, message, waited, runs.read(request))
+        if not request.is_eager:
+            waited.record(queue_of(task.app, request.delivery_info))
 
-class _Theirs:
-    """The receivers of OpenTelemetry's instrumentor that ours call or replace.
+
+def _theirs(instrumentor: Any) -> tuple[tuple[Any, Callable[..., None]], ...]:
+    """Return the receivers of OpenTelemetry's instrumentor, all of which ours replace.
 
     Their names are private: `tests/celery/test_instrumentation.py` notices when a
     release of the instrumentor moves them. To be deleted with the traps above.
     """
-
-    def __init__(self, instrumentor: Any) -> None:
-        self.prerun: Callable[..., None] = instrumentor._trace_prerun  # noqa: SLF001 - see above
-        self.postrun: Callable[..., None] = instrumentor._trace_postrun  # noqa: SLF001 - see above
-        self.pairs: tuple[tuple[Any, Callable[..., None]], ...] = (
-            (signals.before_task_publish, instrumentor._trace_before_publish),  # noqa: SLF001
-            (signals.after_task_publish, instrumentor._trace_after_publish),  # noqa: SLF001
-            (signals.task_prerun, self.prerun),
-            (signals.task_postrun, self.postrun),
-        )
+    return (
+        (signals.before_task_publish, instrumentor._trace_before_publish),  # noqa: SLF001
+        (signals.after_task_publish, instrumentor._trace_after_publish),  # noqa: SLF001
+        (signals.task_prerun, instrumentor._trace_prerun),  # noqa: SLF001
+        (signals.task_postrun, instrumentor._trace_postrun),  # noqa: SLF001
+        (signals.task_failure, instrumentor._trace_failure),  # noqa: SLF001
+        (signals.task_retry, instrumentor._trace_retry),  # noqa: SLF001
+    )
 
 
 class _Opened:
     """What `prerun` opened and `postrun` closes."""
 
-    __slots__ = ("clean", "delivery", "run")
+    __slots__ = ("clean", "delivery", "run", "span")
 
     def __init__(self) -> None:
         self.clean: Any = None
         self.run: Any = None
+        self.span: DeliverySpan | None = None
         self.delivery: Delivery | None = None
-
-
-def _nothing() -> None:
-    """Undo nothing."""

@@ -11,75 +11,117 @@ is ours, around `Celery.send_task`, through which every publish goes: `delay`,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, MutableMapping
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import celery
 from opentelemetry import context as context_api
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, SpanKind
 
 from etl_telemetry import catalogue, guard, tracing, values
-from etl_telemetry.celery import runs
-from etl_telemetry.runtime import propagation
+from etl_telemetry.catalogue import PUBLISH_SPAN, TASK_NAME
+from etl_telemetry.celery.outcomes import reason
 
-_SPAN = context_api.create_key("etl_telemetry-publish-span")
+_PUBLISH = context_api.create_key("etl_telemetry-publish")
+_ASKED = context_api.create_key("etl_telemetry-retry-reason")
+_EXC = 2
+"""Place of `exc` among the arguments of `Task.retry`, which takes them by position too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A publish that is under way."""
+
+    app: Any
+    """The application that publishes."""
+    span: Span
+    """Its span."""
+    by: SpanContext
+    """The span that was current before; invalid: there was none."""
+
+
+def under_way() -> Publish | None:
+    """Return the publish that the current code is part of, or None."""
+    publish = context_api.get_value(_PUBLISH)
+    return publish if isinstance(publish, Publish) else None
+
+
+def retry_reason() -> str | None:
+    """Return why the task asks for the retry that is being published, or None."""
+    told = context_api.get_value(_ASKED)
+    return told if isinstance(told, str) else None
 
 
 def wrap() -> Callable[[], None]:
     """Put a producer span around every publish of this process; return how to undo it."""
-    target: Any = celery.Celery
-    original = target.send_task
     tracer = trace.get_tracer(catalogue.SCOPE)
 
-    @functools.wraps(original)
-    def send_task(app: celery.Celery, name: str, *args: Any, **kwargs: Any) -> Any:
-        if not is_instrumentation_enabled():
-            return original(app, name, *args, **kwargs)
-        with _span(tracer, name):
-            return original(app, name, *args, **kwargs)
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def send_task(app: celery.Celery, name: str, *args: Any, **kwargs: Any) -> Any:
+            if not is_instrumentation_enabled():
+                return original(app, name, *args, **kwargs)
+            with _span(tracer, app, name):
+                return original(app, name, *args, **kwargs)
 
-    target.send_task = send_task
+        return send_task
+
+    return replace(celery.Celery, "send_task", around)
+
+
+def wrap_retry() -> Callable[[], None]:
+    """Remember why a task asks for a retry, while that is published; return how to undo it."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def retry(task: Any, *args: Any, **kwargs: Any) -> Any:
+            token = None
+            with guard.absorb("celery retry"):
+                error = args[_EXC] if len(args) > _EXC else kwargs.get("exc")
+                error = error if isinstance(error, BaseException) else sys.exception()
+                told = None if error is None else reason(error)
+                token = context_api.attach(context_api.set_value(_ASKED, told))
+            try:
+                return original(task, *args, **kwargs)
+            finally:
+                if token is not None:
+                    context_api.detach(token)
+
+        return retry
+
+    return replace(celery.Task, "retry", around)
+
+
+def replace(
+    target: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
+    """Put ``around`` around a method of a class; return how to undo it."""
+    original = getattr(target, name)
+    ours = around(original)
+    setattr(target, name, ours)
 
     def undo() -> None:
-        if target.send_task is send_task:
-            target.send_task = original
+        if getattr(target, name) is ours:
+            setattr(target, name, original)
 
     return undo
 
 
-def before_publish(
-    *, sender: str, headers: MutableMapping[str, Any], routing_key: str | None = None, **_: object
-) -> None:
-    """Write the trace context and the run into the message (signal `before_task_publish`)."""
-    with guard.absorb("celery publish"):
-        if not is_instrumentation_enabled():
-            return
-        span = context_api.get_value(_SPAN)
-        if isinstance(span, Span) and span.is_recording():
-            span.set_attributes(
-                values.attributes(
-                    {
-                        catalogue.MESSAGING_MESSAGE_ID: headers.get("id"),
-                        catalogue.MESSAGING_DESTINATION_NAME: routing_key or None,
-                    }
-                )
-            )
-        propagate.inject(headers, context=propagation.to_named_place())
-        runs.write(headers)
-
-
 @contextmanager
-def _span(tracer: trace.Tracer, task: str) -> Iterator[None]:
+def _span(tracer: trace.Tracer, app: Any, task: str) -> Iterator[None]:
     """Make a producer span current; restore what was current before, also after an error."""
     span: Span = INVALID_SPAN
     token = None
     with guard.absorb("celery publish"):
+        by = trace.get_current_span().get_span_context()
         span = tracer.start_span(
-            f"apply_async/{task}",
+            PUBLISH_SPAN.name.replace(f"{{{TASK_NAME}}}", task),
             kind=SpanKind.PRODUCER,
             attributes={
                 catalogue.MESSAGING_SYSTEM: "celery",
@@ -88,7 +130,7 @@ def _span(tracer: trace.Tracer, task: str) -> Iterator[None]:
                 catalogue.TASK_NAME: values.text(task),
             },
         )
-        token = context_api.attach(_context_of(span))
+        token = context_api.attach(_context_of(Publish(app, span, by)))
     try:
         yield
     except BaseException as error:
@@ -102,5 +144,5 @@ def _span(tracer: trace.Tracer, task: str) -> Iterator[None]:
             span.end()
 
 
-def _context_of(span: Span) -> Context:
-    return context_api.set_value(_SPAN, span, trace.set_span_in_context(span))
+def _context_of(publish: Publish) -> Context:
+    return context_api.set_value(_PUBLISH, publish, trace.set_span_in_context(publish.span))

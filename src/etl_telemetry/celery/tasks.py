@@ -120,18 +120,27 @@ class Delivery:
         self._tally.__enter__()
         _log.info("task_started")
 
-    def end(self, *, state: str | None, result: object) -> None:
-        """Log and count how it ended; call it once, where Celery sends `task_postrun`."""
+    def outcome(
+        self, *, state: str | None, result: object
+    ) -> tuple[TaskStatus | None, BaseException | None]:
+        """Return how it ended, where Celery sends `task_postrun`; None: its parent will say."""
+        raised = sys.exception()
+        if raised is not None and id(raised) == self._outer_error:
+            raised = None
+        # In a pool child an exit is the parent's to report: it sees every kind of end.
+        if raised is None or isinstance(raised, Exception) or not _in_pool_child():
+            return outcome(state, result, raised)
+        return None, raised
+
+    def end(
+        self, status: TaskStatus | None, error: BaseException | None, *, result: object
+    ) -> None:
+        """Log and count how it ended; call it once."""
         duration = perf_counter() - self._started
         try:
             if self._span.is_recording():
                 self._span.set_attributes(self._tally.attributes())
-            raised = sys.exception()
-            if raised is not None and id(raised) == self._outer_error:
-                raised = None
-            # In a pool child an exit is the parent's to report: it sees every kind of end.
-            if raised is None or isinstance(raised, Exception) or not _in_pool_child():
-                status, error = outcome(state, result, raised)
+            if status is not None:
                 self._report(status, error, result, duration)
         finally:
             self._tally.leave()

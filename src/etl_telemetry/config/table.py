@@ -192,6 +192,14 @@ class Config:
     """Database queries above which a request is logged as `high_query_count`."""
     high_query_count_routes: Mapping[str, int] = setting(several.COUNT_BY_ROUTE, default={})
     """The same for routes of their own, as with `slow_request_routes`."""
+    task_link_fan_out: int = setting(_COUNT, default=100)
+    """Tasks that one span publishes outside of a run, as its children; each further one gets a
+    trace of its own, linked to it."""
+    task_link_eta: float = setting(SECONDS, default=3_600.0)
+    """Seconds to the ETA of a task past which it gets a trace of its own, outside of a run."""
+    broker_commands: bool = setting(BOOLEAN, default=False)
+    """Whether commands to Redis are spans also where nothing else is: the polling of the broker,
+    messages, results."""
     allow: tuple[str, ...] = setting(_NAMES, default=())
     """Names whose values leave the process unredacted, see `redaction.Policy`."""
     max_pipelines: int = setting(_COUNT, default=BOUNDS[PIPELINE_NAME])

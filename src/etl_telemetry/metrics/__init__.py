@@ -21,6 +21,7 @@ from etl_telemetry.metrics.record import (
     record_pipeline_execution,
     record_platform_info,
     record_queue_sizes,
+    record_queue_wait,
     record_rows,
     record_task_execution,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "record_pipeline_execution",
     "record_platform_info",
     "record_queue_sizes",
+    "record_queue_wait",
     "record_rows",
     "record_task_execution",
     "settled",

@@ -23,12 +23,14 @@ from etl_telemetry.catalogue import (
     LAST_SUCCESS,
     OPERATION,
     ORGANIZATION,
+    PHASE,
     PIPELINE_EXECUTION_DURATION,
     PIPELINE_EXECUTIONS,
     PIPELINE_NAME,
     PLATFORM_INFO,
     QUEUE_NAME,
     QUEUE_SIZE,
+    QUEUE_WAIT,
     ROWS,
     STATUS,
     STEP_TYPE,
@@ -200,6 +202,16 @@ def record_last_success(pipeline: str, organization: str, timestamp: float | dat
             ORGANIZATION: bounded(ORGANIZATION, organization),
         }
         gauge(LAST_SUCCESS.name).set(number, labels)
+
+
+def record_queue_wait(queue: str, phase: str, duration: Seconds) -> None:
+    """Count how many seconds a message spent in one phase before its task began.
+
+    >>> record_queue_wait("celery", "broker", 0.2)
+    """
+    with guard.absorb("record_queue_wait"):
+        labels = {QUEUE_NAME: bounded(QUEUE_NAME, queue), PHASE: bounded(PHASE, phase)}
+        observe(QUEUE_WAIT, duration, labels)
 
 
 def record_platform_info(version: str, environment: str, build_date: str) -> None:

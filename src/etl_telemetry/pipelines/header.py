@@ -29,14 +29,14 @@ _OPTIONAL_TEXTS = {"trigger": MAX_LENGTH, "triggered_by": MAX_LENGTH}
 def dump(fields: Mapping[str, object], links: Sequence[SpanContext]) -> str:
     """Return the header of a run."""
     given = {name: value for name, value in fields.items() if value is not None}
-    written = [f"{link.trace_id:032x}-{link.span_id:016x}-{link.trace_flags:02x}" for link in links]
+    written = [context_text(link) for link in links]
     document = {"v": VERSION, **given, **({"links": written} if written else {})}
     return json.dumps(document, separators=(",", ":"))
 
 
 def load(header: object) -> dict[str, object] | None:
     """Return the fields of a run, checked one by one, or None where this is no run header."""
-    document = _document(header)
+    document = read(header)
     if document is None or document.get("v") != VERSION:
         return None
     fields: dict[str, object] = {}
@@ -56,7 +56,8 @@ def load(header: object) -> dict[str, object] | None:
     return fields
 
 
-def _document(header: object) -> dict[str, object] | None:
+def read(header: object) -> dict[str, object] | None:
+    """Return the JSON object that a header holds, or None."""
     # By `type`: `isinstance` asks the value itself, which may be a lazy object that fails.
     if not issubclass(type(header), (str, bytes)) or len(header) > MAX_SIZE:  # type: ignore[arg-type]
         return None
@@ -74,16 +75,23 @@ def _text(text: object, *, limit: int) -> str | None:
     return values.text(text, limit=limit)
 
 
+def context_text(context: SpanContext) -> str:
+    """Return the ids and flags of a span as text."""
+    return f"{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def context_of(text: object) -> SpanContext | None:
+    """Return what `context_text` wrote, or None."""
+    found = _LINK.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    trace, span, flags = (int(part, 16) for part in found.groups())
+    context = SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags))
+    return context if context.is_valid else None
+
+
 def _links(written: object) -> tuple[SpanContext, ...]:
     if not isinstance(written, list):
         return ()
-    texts = [text for text in written[:MAX_LINKS] if isinstance(text, str)]
-    contexts = [
-        SpanContext(int(trace, 16), int(span, 16), is_remote=True, trace_flags=_flags(flags))
-        for trace, span, flags in (m.groups() for m in map(_LINK.fullmatch, texts) if m)
-    ]
-    return tuple(context for context in contexts if context.is_valid)
-
-
-def _flags(text: str) -> TraceFlags:
-    return TraceFlags(int(text, 16))
+    contexts = map(context_of, written[:MAX_LINKS])
+    return tuple(context for context in contexts if context is not None)

@@ -28,11 +28,12 @@ from etl_telemetry.runtime.batching import Batcher, BatchLimits
 from etl_telemetry.runtime.collecting import Collector, Postponed
 from etl_telemetry.runtime.current import Signals
 from etl_telemetry.runtime.gate import Gate
+from etl_telemetry.runtime.ids import NamedIds
 from etl_telemetry.runtime.loggers import LogOutlet
 from etl_telemetry.runtime.metric_export import ExportingReader
 from etl_telemetry.runtime.observed import ObservedSeries
 from etl_telemetry.runtime.resource import build_resource
-from etl_telemetry.runtime.sampling import IngressSampler
+from etl_telemetry.runtime.sampling import DecidedSampler, IngressSampler
 from etl_telemetry.runtime.traces import SpanOutlet
 
 Shutdowns = list[Callable[[], None]]
@@ -92,7 +93,12 @@ def _traces(
             delay=config.span_delay,
         ),
     )
-    provider = TracerProvider(resource=resource, sampler=_sampler(config), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=resource,
+        sampler=_sampler(config),
+        id_generator=NamedIds(),
+        shutdown_on_exit=False,
+    )
     if config.baggage_keys:
         provider.add_span_processor(BaggageSpanProcessor(config.baggage_keys.__contains__))
     gate = Gate(SpanOutlet(batcher), policy=Policy(allow=config.allow))
@@ -154,5 +160,7 @@ def _sampler(config: Config) -> Sampler:
     root = roots[config.sampler.removeprefix("parentbased_")]
     if not config.sampler.startswith("parentbased_"):
         return root
-    inner = ParentBased(root)
-    return inner if config.trust_remote_sampling else IngressSampler(inner, root)
+    inner: Sampler = ParentBased(root)
+    if not config.trust_remote_sampling:
+        inner = IngressSampler(inner, root)
+    return DecidedSampler(inner)

@@ -1,0 +1,47 @@
+"""What Celery itself says to Redis, as broker and as result backend, is marked as plumbing.
+
+Otherwise each task would show how its own message and result travelled, and the application's
+own commands would be lost among them. `instrumentation/redis.py` leaves out what is marked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from etl_telemetry import guard
+from etl_telemetry.celery.publish import replace
+from etl_telemetry.instrumentation.redis import mark
+
+# Their method is private; `tests/celery/test_plumbing.py` notices when a release moves it.
+_MAKERS = (("kombu.transport.redis", "Channel"), ("celery.backends.redis", "RedisBackend"))
+_MAKE = "_create_client"
+
+
+def wrap() -> Callable[[], None]:
+    """Mark every Redis client that Celery makes from here on; return how to undo it."""
+    undos: list[Callable[[], None]] = []
+    if find_spec("redis") is not None:
+        for module, owner in _MAKERS:
+            with guard.absorb("marking celery's redis clients"):
+                undos.append(replace(getattr(import_module(module), owner), _MAKE, _marking))
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo
+
+
+def _marking(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def make(*args: Any, **kwargs: Any) -> Any:
+        client = original(*args, **kwargs)
+        with guard.absorb("marking celery's redis clients"):
+            mark(client.connection_pool)
+        return client
+
+    return make

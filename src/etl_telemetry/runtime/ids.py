@@ -1,0 +1,47 @@
+"""Span ids that two processes can name without telling one another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+_NEXT: ContextVar[int | None] = ContextVar("etl_telemetry-next-span-id", default=None)
+
+
+class NamedIds(RandomIdGenerator):
+    """Random ids, but for a span that is started inside of `next_span_id`."""
+
+    def generate_span_id(self) -> int:
+        """Return the id that was asked for, else a random one."""
+        named = _NEXT.get()
+        return super().generate_span_id() if named is None else named
+
+
+@contextmanager
+def next_span_id(span_id: int | None) -> Iterator[None]:
+    """Give the span that is started in the block this id; None: a random one."""
+    token = _NEXT.set(span_id)
+    try:
+        yield
+    finally:
+        _NEXT.reset(token)
+
+
+def named(*parts: object) -> int:
+    """Return a span id that derives from names: the same in every process.
+
+    >>> named("chord", "g1", 0) == named("chord", "g1", 0) != named("chord", "g1", 1)
+    True
+    """
+    text = "/".join(["etl-telemetry/span", *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8]) or 1
+
+
+def are_kept() -> bool:
+    """Return whether the tracer provider of this process is ours, and so takes such ids."""
+    return hasattr(trace.get_tracer_provider(), "emit_finished_span")
