@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from etl_telemetry.catalogue.names import (
+    ALERT_ENDS_AT,
+    ALERT_FINGERPRINT,
+    ALERT_NAME,
+    ALERT_RECEIVER,
+    ALERT_SEVERITY,
+    ALERT_STARTS_AT,
+    ALERT_STATUS,
+    ALERT_SUMMARY,
+    ALERT_TRACE_ID,
     ERROR_TYPE,
     EXCEPTION_MESSAGE,
     PIPELINE_NAME,
@@ -48,6 +57,10 @@ class LogEvent:
 
 _RUN_FIELDS = (PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID)
 _TASK_FIELDS = (TASK_ID, TASK_NAME, TASK_TYPE, *_RUN_FIELDS)
+_ALERT_FIELDS = (
+    ALERT_NAME, ALERT_STATUS, ALERT_SEVERITY, ALERT_SUMMARY, ALERT_FINGERPRINT, ALERT_RECEIVER,
+    ALERT_STARTS_AT, ALERT_ENDS_AT, ALERT_TRACE_ID, *_RUN_FIELDS,
+)  # fmt: skip
 
 LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
     {
@@ -107,6 +120,17 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("telemetry_not_delivered", "WARNING",
                      "The process ended before its telemetry could be delivered.",
                      ("signals", "deadline")),
+            LogEvent("alert_firing", "WARNING", "An alert began; once for each.", _ALERT_FIELDS),
+            LogEvent("alert_resolved", "INFO", "An alert ended; once for each.", _ALERT_FIELDS),
+            LogEvent("alerts_left_out", "WARNING",
+                     "Alertmanager left alerts out of a delivery (`max_alerts`).",
+                     (ALERT_RECEIVER, "count")),
+            LogEvent("alerts_not_stored", "WARNING",
+                     "Alerts could not be stored; Alertmanager was asked to come again.",
+                     (ERROR_TYPE,)),
+            LogEvent("alert_tokens_unreadable", "WARNING",
+                     "The file with the webhook's tokens cannot be read: none of it is valid.",
+                     (ERROR_TYPE,)),
         )
     }
 )  # fmt: skip

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -56,6 +57,25 @@ def _installed_propagators(value: object) -> tuple[str, ...]:
                 known = sorted(_BUILT_IN_PROPAGATORS | installed)
                 fix = nearest(name, known) or "install its package"
                 raise WrongValue(got=repr(name), hint=f"{fix} (known are {', '.join(known)})")
+    return found
+
+
+def _bearer_tokens(value: object) -> tuple[str, ...]:
+    items = _items(value)
+    for place, item in enumerate(items, start=1):
+        # Of a wrong one nothing is shown: most of it may be right.
+        if not isinstance(item, str) or not BEARER_TOKEN.fullmatch(item):
+            raise WrongValue(got=f"a wrong one in place {place}")
+    return tuple(dict.fromkeys(map(str, items)))
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    found: tuple[str, ...] = names().parse(value)
+    for item in found:
+        try:
+            _ = item == UNIX_SOCKET or ip_network(item)
+        except ValueError:
+            raise WrongValue(got=repr(item[:100])) from None
     return found
 
 
@@ -112,6 +132,18 @@ def _plain(value: object, *, text_only: bool) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
+UNIX_SOCKET = "unix"
+"""Stands among networks for a peer that has no address."""
+BEARER_TOKEN = re.compile(r"[\w.~+/-]{16,512}=*", re.ASCII)  # RFC 6750, section 2.1
+"""A token that cannot be guessed: at least 16 characters."""
+BEARER_TOKENS = Kind(
+    "tokens separated by commas, each of 16 to 512 letters, digits and -._~+/", _bearer_tokens
+)
+NETWORKS = Kind(
+    f"networks separated by commas, such as 10.0.0.0/8 or 192.0.2.7, or '{UNIX_SOCKET}' for a Unix "
+    "socket",
+    _networks,
+)
 PROPAGATORS = names(allowed="names of propagators, separated by commas")
 INSTALLED_PROPAGATORS = Kind(
     "names of installed propagators, separated by commas", _installed_propagators
