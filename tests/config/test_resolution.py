@@ -52,6 +52,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "django_log_level": ("INFO", "ERROR", "DEBUG"),
     "observer_in_beat": ("true", "false", "true"),
     "observer_sources": ("a:one", "b:two", "c.d:three"),
+    "alert_tokens": ("first-of-many-tokens", "second-of-many-tokens", "third-of-many-tokens"),
+    "alert_client_headers": ("k=a", "k=b", "k=c"),
+    "alert_proxies": ("10.0.0.0/8", "::1", "unix"),
 }
 ANOTHER_WAY: dict[str, Callable[[str], str]] = {
     "OTEL_SDK_DISABLED": lambda text: "false" if text == "true" else "true",

@@ -7,6 +7,7 @@ from django.core import checks as django_checks
 
 from etl_telemetry import setup
 from etl_telemetry.config import Config
+from etl_telemetry.django.alerts.checks import check_webhook
 from etl_telemetry.django.checks import check_configuration, connect
 from etl_telemetry.runtime.lifecycle import Lifecycle
 
@@ -47,10 +48,10 @@ def test_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(monkeypatch, setup.Telemetry(Config(), None)) == []
 
 
-def test_check_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_are_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ready()` may run more than once."""
     registry = django_checks.registry.CheckRegistry()
     monkeypatch.setattr(django_checks, "register", registry.register)
     connect()
     connect()
-    assert len(registry.get_checks()) == 1
+    assert set(registry.get_checks()) == {check_configuration, check_webhook}

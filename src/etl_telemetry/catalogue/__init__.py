@@ -58,6 +58,15 @@ from etl_telemetry.catalogue.metrics import (
     Stability,
 )
 from etl_telemetry.catalogue.names import (
+    ALERT_ENDS_AT,
+    ALERT_FINGERPRINT,
+    ALERT_NAME,
+    ALERT_RECEIVER,
+    ALERT_SEVERITY,
+    ALERT_STARTS_AT,
+    ALERT_STATUS,
+    ALERT_SUMMARY,
+    ALERT_TRACE_ID,
     ARGUMENT_PREFIX,
     AUDIT_ACTOR,
     AUDIT_DETAILS,
@@ -189,6 +198,15 @@ from etl_telemetry.catalogue.spans import (
 
 __all__ = [
     "ACTIVE_PIPELINE_RUNS",
+    "ALERT_ENDS_AT",
+    "ALERT_FINGERPRINT",
+    "ALERT_NAME",
+    "ALERT_RECEIVER",
+    "ALERT_SEVERITY",
+    "ALERT_STARTS_AT",
+    "ALERT_STATUS",
+    "ALERT_SUMMARY",
+    "ALERT_TRACE_ID",
     "ARGUMENT_PREFIX",
     "AUDIT_ACTOR",
     "AUDIT_DETAILS",

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from etl_telemetry.catalogue.names import (
+    ALERT_ENDS_AT,
+    ALERT_FINGERPRINT,
+    ALERT_NAME,
+    ALERT_RECEIVER,
+    ALERT_SEVERITY,
+    ALERT_STARTS_AT,
+    ALERT_STATUS,
+    ALERT_SUMMARY,
+    ALERT_TRACE_ID,
     DB_QUERY_COUNT,
     DB_QUERY_DURATION,
     DB_REPEATED_COUNT,
@@ -60,6 +69,10 @@ _TASK_FIELDS = (TASK_ID, TASK_NAME, TASK_TYPE, *_RUN_FIELDS)
 _REQUEST_FIELDS = (
     HTTP_ROUTE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, "duration", DB_QUERY_COUNT,
     DB_QUERY_DURATION, DB_REPEATED_STATEMENT, DB_REPEATED_COUNT, USER_ID, PIPELINE_RUN_ID,
+)  # fmt: skip
+_ALERT_FIELDS = (
+    ALERT_NAME, ALERT_STATUS, ALERT_SEVERITY, ALERT_SUMMARY, ALERT_FINGERPRINT, ALERT_RECEIVER,
+    ALERT_STARTS_AT, ALERT_ENDS_AT, ALERT_TRACE_ID, *_RUN_FIELDS,
 )  # fmt: skip
 
 LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
@@ -136,6 +149,17 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
                      (OBSERVER_SOURCE, REASON)),
             LogEvent("observer_source_recovered", "INFO", "A source can be read again.",
                      (OBSERVER_SOURCE,)),
+            LogEvent("alert_firing", "WARNING", "An alert began; once for each.", _ALERT_FIELDS),
+            LogEvent("alert_resolved", "INFO", "An alert ended; once for each.", _ALERT_FIELDS),
+            LogEvent("alerts_left_out", "WARNING",
+                     "Alertmanager left alerts out of a delivery (`max_alerts`).",
+                     (ALERT_RECEIVER, "count")),
+            LogEvent("alerts_not_stored", "WARNING",
+                     "Alerts could not be stored; Alertmanager was asked to come again.",
+                     (ERROR_TYPE,)),
+            LogEvent("alert_tokens_unreadable", "WARNING",
+                     "The file with the webhook's tokens cannot be read: none of it is valid.",
+                     (ERROR_TYPE,)),
         )
     }
 )  # fmt: skip

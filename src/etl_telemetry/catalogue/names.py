@@ -174,6 +174,17 @@ AUDIT_RESOURCE_ID = "audit.resource.id"
 AUDIT_OUTCOME = "audit.outcome"
 AUDIT_DETAILS = "audit.details"
 
+# On alerts that a monitoring system sent.
+ALERT_NAME = "alert.name"
+ALERT_STATUS = "alert.status"
+ALERT_SEVERITY = "alert.severity"
+ALERT_SUMMARY = "alert.summary"
+ALERT_FINGERPRINT = "alert.fingerprint"
+ALERT_RECEIVER = "alert.receiver"
+ALERT_STARTS_AT = "alert.starts_at"
+ALERT_ENDS_AT = "alert.ends_at"
+ALERT_TRACE_ID = "alert.trace_id"
+
 # Semantic conventions (stable; copied, since incubating modules move).
 ERROR_TYPE = "error.type"
 EXCEPTION_TYPE = "exception.type"

@@ -60,6 +60,34 @@ def _installed_propagators(value: object) -> tuple[str, ...]:
     return found
 
 
+def _bearer_tokens(value: object) -> tuple[str, ...]:
+    items = _items(value)
+    for place, item in enumerate(items, start=1):
+        # Of a wrong one nothing is shown: most of it may be right.
+        if not isinstance(item, str) or not BEARER_TOKEN.fullmatch(item):
+            raise WrongValue(got=f"a wrong one in place {place}")
+    return tuple(dict.fromkeys(map(str, items)))
+
+
+def networks(*, allowed: str, unix: bool = False) -> Kind:
+    """Return the kind of networks; with `unix` also the word for a peer that has no address.
+
+    >>> networks(allowed="networks").parse("10.0.0.0/8, ::1")
+    ('10.0.0.0/8', '::1')
+    """
+
+    def parse(value: object) -> tuple[str, ...]:
+        found: tuple[str, ...] = names().parse(value)
+        for item in found:
+            try:
+                _ = (unix and item == UNIX_SOCKET) or ip_network(item)
+            except ValueError:
+                raise WrongValue(got=repr(item[:100])) from None
+        return found
+
+    return Kind(allowed, parse)
+
+
 def pairs(*, allowed: str, key: re.Pattern[str], text_only: bool = True) -> Kind:
     """Return the kind of maps: text such as `a=1,b=2` (percent-encoded), or a mapping.
 
@@ -113,16 +141,6 @@ def _plain(value: object, *, text_only: bool) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _networks(value: object) -> tuple[str, ...]:
-    found: tuple[str, ...] = _ADDRESSES.parse(value)
-    for item in found:
-        try:
-            ip_network(item, strict=False)
-        except ValueError:
-            raise WrongValue(got=repr(item[:100])) from None
-    return found
-
-
 def _header(value: object) -> str:
     if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
         return value.strip()
@@ -149,6 +167,19 @@ def by_name(kind: Kind, *, allowed: str) -> Kind:
     return Kind(allowed, parse)
 
 
+UNIX_SOCKET = "unix"
+"""Stands among networks for a peer that has no address."""
+BEARER_TOKEN = re.compile(r"[\w.~+/-]{16,512}=*", re.ASCII)  # RFC 6750, section 2.1
+"""A token that cannot be guessed: at least 16 characters."""
+BEARER_TOKENS = Kind(
+    "tokens separated by commas, each of 16 to 512 letters, digits and -._~+/", _bearer_tokens
+)
+NETWORKS = networks(allowed="IP addresses or networks separated by commas, such as 10.0.0.0/8")
+PROXIES = networks(
+    allowed="networks separated by commas, such as 10.0.0.0/8 or 192.0.2.7, or "
+    f"'{UNIX_SOCKET}' for a Unix socket",
+    unix=True,
+)
 PROPAGATORS = names(allowed="names of propagators, separated by commas")
 INSTALLED_PROPAGATORS = Kind(
     "names of installed propagators, separated by commas", _installed_propagators
@@ -170,8 +201,6 @@ CALLABLES = names(
 TASK_TYPES = pairs(
     allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME
 )
-_ADDRESSES = names(allowed="IP addresses or networks separated by commas, such as 10.0.0.0/8")
-NETWORKS = Kind(_ADDRESSES.allowed, _networks)
 PATHS = names(
     allowed="paths that begin with a slash, separated by commas, such as /healthz or /static/*",
     pattern=re.compile(r"/\S*"),

@@ -243,6 +243,24 @@ class Config:
     """Functions of yours that return further sources of the observer, see there."""
     observer_in_beat: bool = setting(BOOLEAN, default=False)
     """Whether Celery's beat is an observer too, instead of a process of its own."""
+    # --- The alert webhook ---
+
+    alert_tokens: tuple[str, ...] = setting(several.BEARER_TOKENS, default=(), secret=True)
+    """Bearer tokens of which Alertmanager must show one; several while they change. Without any,
+    here or in `alert_tokens_file`, the webhook refuses everything."""
+    alert_tokens_file: str | None = setting(TEXT, default=None)
+    """File with further tokens, one a line; read again when it changes. None for no file."""
+    alert_client_headers: Mapping[str, str] = setting(several.HEADERS, default={})
+    """Headers with which a proxy of `alert_proxies` confirms a client certificate, such as
+    `X-SSL-Client-Verify=SUCCESS`; all must match, besides the token. Empty: not asked for."""
+    alert_proxies: tuple[str, ...] = setting(several.PROXIES, default=())
+    """Proxies that `alert_client_headers` are taken from."""
+    alert_max_bytes: int = setting(_COUNT, default=4 * 1024 * 1024)
+    """Bytes of one delivery of alerts; a larger one is refused before it is read."""
+    alert_rate: int = setting(_COUNT, default=600)
+    """Deliveries of alerts that one process takes in a minute; more are answered 429."""
+    alert_retention_days: int = setting(_COUNT, default=90)
+    """Days after which a stored alert is deleted, counted from when it was last heard of."""
 
     # --- What `resolve` found on the way ---
 

@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.core import checks
 
 from etl_telemetry import setup
+from etl_telemetry.django.alerts.checks import check_webhook
 
 WRONG = "etl_telemetry.W001"
 """A wrong value of ours: a process that serves would not start."""
@@ -36,5 +37,6 @@ def check_configuration(
 
 
 def connect() -> None:
-    """Add the check to those that Django runs; once is enough, more does no harm."""
+    """Add our checks to those that Django runs; once is enough, more does no harm."""
     checks.register(check_configuration)
+    checks.register(check_webhook)

@@ -1,0 +1,1 @@
+"""Migrations of the app `etl_telemetry`, written by `makemigrations`."""
