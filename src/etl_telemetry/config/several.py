@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -112,6 +114,24 @@ def _plain(value: object, *, text_only: bool) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _models(value: object) -> dict[str, Any]:
+    """Return the roles of models; which roles and fields there are, only Django can tell."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise WrongValue(got="text that is not JSON") from None
+    if not isinstance(value, Mapping):
+        raise WrongValue
+    for role, model in value.items():
+        if not isinstance(role, str) or not isinstance(model, (str, Mapping)):
+            raise WrongValue(got=f"a value of type {type(model).__name__} for {role!r}"[:100])
+    return {
+        role: model if isinstance(model, str) else MappingProxyType(dict(model))
+        for role, model in value.items()
+    }
+
+
 PROPAGATORS = names(allowed="names of propagators, separated by commas")
 INSTALLED_PROPAGATORS = Kind(
     "names of installed propagators, separated by commas", _installed_propagators
@@ -129,3 +149,4 @@ ATTRIBUTES = pairs(
 TASK_TYPES = pairs(
     allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME
 )
+MODELS = Kind("a dictionary of roles and models such as {'run': 'shop.Run'}, or its JSON", _models)

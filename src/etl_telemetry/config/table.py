@@ -204,6 +204,14 @@ class Config:
     silent_commands: tuple[str, ...] = setting(_NAMES, default=())
     """Management commands of yours that export nothing, as Django's own do."""
 
+    # --- The application's own tables ---
+
+    models: Mapping[str, object] = setting(several.MODELS, default={})
+    """Your Django models of pipelines, runs, task runs, organizations and connectors."""
+    run_deadline: float | None = setting(SECONDS, default=None)
+    """Seconds after its begin at which a run that nobody finished is ended as lost; None for never.
+    For Django projects that map a model of runs."""
+
     # --- What `resolve` found on the way ---
 
     warnings: tuple[str, ...] = ()
