@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,6 +25,9 @@ from etl_telemetry.django.mapping.roles import (
     ROWS,
     STATUSES,
 )
+
+_PART = re.compile(r"(?!\d+$)[\w-]+")
+"""A key of a JSON object; a number would be a place in an array to some databases."""
 
 
 @dataclass(slots=True)
@@ -142,4 +146,4 @@ def _rows(given: object, problems: list[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def _is_path(path: object) -> bool:
-    return isinstance(path, str) and all(path.split("."))
+    return isinstance(path, str) and all(_PART.fullmatch(part) for part in path.split("."))
