@@ -16,6 +16,7 @@ class EtlTelemetryConfig(AppConfig):
     name = "etl_telemetry.django"
     label = "etl_telemetry"  # By default it would be "django".
     verbose_name = "ETL telemetry"
+    default_auto_field = "django.db.models.BigAutoField"  # Whatever the project's own is.
 
     def ready(self) -> None:
         """Call `setup_telemetry()`; Django has applied `LOGGING` by now.
@@ -26,6 +27,10 @@ class EtlTelemetryConfig(AppConfig):
         """
         checks.connect()
         telemetry = setup_telemetry()
+        # Switched off or not: a run that is not written now would have to be found later.
+        from etl_telemetry.django.ledger import saved  # Models: not before all apps are there.
+
+        saved.connect()
         if telemetry.active:
             # Here too: checks run neither under WSGI nor in Celery.
             if wrong := mapping.problems():
