@@ -50,3 +50,10 @@ class AuditError(TelemetryError):
     Audit is the one part that raises into the application: an action that must
     be audited must not happen unaudited.
     """
+
+
+class LedgerError(TelemetryError):
+    """Tell that a run cannot be ended as asked: nothing was changed.
+
+    The change of a run's state is the application's own, so it must hear of it.
+    """

@@ -88,6 +88,7 @@ ANY = st.recursive(
         (several.ATTRIBUTES, "team=etl%2Cwest,,host=h", {"team": "etl,west", "host": "h"}),
         (several.ATTRIBUTES, {"shard": 3, "zones": ["a", "b"]}, {"shard": 3, "zones": ["a", "b"]}),
         (several.TASK_TYPES, "shop.fetch_*=extract", {"shop.fetch_*": "extract"}),
+        (several.MODELS, '{"run": {"model": "shop.Run"}}', {"run": {"model": "shop.Run"}}),
         (several.INSTALLED_PROPAGATORS, "tracecontext,none", ("tracecontext", "none")),
     ],
 )  # fmt: skip
@@ -114,6 +115,7 @@ def test_kind_reads_text_and_python_values(kind: Kind, raw: object, value: objec
         (several.HEADERS, "novalue"), (several.HEADERS, "a b=c"), (several.HEADERS, "a=%FF"),
         (several.HEADERS, {"a": 1}), (several.HEADERS, {1: "a"}), (several.HEADERS, ["a=b"]),
         (several.HEADERS, "a=b%0Ac"), (several.ATTRIBUTES, {"a": None}),
+        (several.MODELS, "run=shop.Run"), (several.MODELS, "[1]"), (several.MODELS, {"run": 7}),
         (several.ATTRIBUTES, {"a": [1, "b"]}), (several.ATTRIBUTES, {"a": [["b"]]}),
         (several.ATTRIBUTES, {"a": float("nan")}), (several.INSTALLED_PROPAGATORS, "tracecontex"),
         (EXPONENTIAL, "base2"),

@@ -34,6 +34,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "resource_attributes": ("k=a", "k=b", "k=c"),
     "headers": ("k=a", "k=b", "k=c"),
     "task_types": ("k=a", "k=b", "k=c"),
+    "models": ('{"run": "a.A"}', '{"run": "b.B"}', '{"run": "c.C"}'),
     "span_queue_size": ("1000", "2000", "3000"),
     "log_queue_size": ("1000", "2000", "3000"),
     "sampler": ("always_on", "always_off", "traceidratio"),

@@ -8,7 +8,7 @@ from django.core import checks as django_checks
 from etl_telemetry import setup
 from etl_telemetry.config import Config
 from etl_telemetry.django.alerts.checks import check_webhook
-from etl_telemetry.django.checks import check_configuration, connect
+from etl_telemetry.django.checks import check_configuration, check_models, connect
 from etl_telemetry.runtime.lifecycle import Lifecycle
 
 
@@ -54,4 +54,4 @@ def test_checks_are_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_checks, "register", registry.register)
     connect()
     connect()
-    assert set(registry.get_checks()) == {check_configuration, check_webhook}
+    assert set(registry.get_checks()) == {check_configuration, check_webhook, check_models}

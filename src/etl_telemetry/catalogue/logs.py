@@ -160,6 +160,21 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("alert_tokens_unreadable", "WARNING",
                      "The file with the webhook's tokens cannot be read: none of it is valid.",
                      (ERROR_TYPE,)),
+            LogEvent("ledger_not_ready", "WARNING",
+                     "The ledger's tables lack in a database: runs that end are found later.",
+                     ("database",)),
+            LogEvent("ledger_not_delivered", "WARNING",
+                     "Ended runs could not be exported: they stay in the outbox.",
+                     ("database", "runs")),
+            LogEvent("ledger_runs_found", "INFO",
+                     "Runs had ended without a word to the ledger, and were put into its outbox.",
+                     ("database", "runs")),
+            LogEvent("ledger_run_refused", "INFO",
+                     "A run that ended before the ledger began was saved again: not counted.",
+                     _RUN_FIELDS),
+            LogEvent("pipeline_run_overdue", "WARNING",
+                     "Nobody had finished a run in time: it was ended.",
+                     (*_RUN_FIELDS, PIPELINE_STATUS)),
         )
     }
 )  # fmt: skip

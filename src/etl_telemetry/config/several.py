@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -147,6 +149,24 @@ def _header(value: object) -> str:
     raise WrongValue
 
 
+def _models(value: object) -> dict[str, Any]:
+    """Return the roles of models; which roles and fields there are, only Django can tell."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise WrongValue(got="text that is not JSON") from None
+    if not isinstance(value, Mapping):
+        raise WrongValue
+    for role, model in value.items():
+        if not isinstance(role, str) or not isinstance(model, (str, Mapping)):
+            raise WrongValue(got=f"a value of type {type(model).__name__} for {role!r}"[:100])
+    return {
+        role: model if isinstance(model, str) else MappingProxyType(dict(model))
+        for role, model in value.items()
+    }
+
+
 def by_name(kind: Kind, *, allowed: str) -> Kind:
     """Return the kind of maps from names to values of another kind.
 
@@ -210,3 +230,4 @@ SECONDS_BY_ROUTE = by_name(SECONDS, allowed="routes with seconds above 0, such a
 COUNT_BY_ROUTE = by_name(
     whole(at_least=1), allowed="routes with whole numbers of at least 1, such as export/*=200"
 )
+MODELS = Kind("a dictionary of roles and models such as {'run': 'shop.Run'}, or its JSON", _models)

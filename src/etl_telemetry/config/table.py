@@ -261,6 +261,13 @@ class Config:
     """Deliveries of alerts that one process takes in a minute; more are answered 429."""
     alert_retention_days: int = setting(_COUNT, default=90)
     """Days after which a stored alert is deleted, counted from when it was last heard of."""
+    # --- The application's own tables ---
+
+    models: Mapping[str, object] = setting(several.MODELS, default={})
+    """Your Django models of pipelines, runs, task runs, organizations and connectors."""
+    run_deadline: float | None = setting(SECONDS, default=None)
+    """Seconds after its begin at which a run that nobody finished is ended as lost; None for never.
+    For Django projects that map a model of runs."""
 
     # --- What `resolve` found on the way ---
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from etl_telemetry.django import asgi, checks
+from etl_telemetry.django import asgi, checks, mapping
+from etl_telemetry.errors import ConfigurationError
 from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.setup import setup_telemetry
 
@@ -15,15 +16,24 @@ class EtlTelemetryConfig(AppConfig):
     name = "etl_telemetry.django"
     label = "etl_telemetry"  # By default it would be "django".
     verbose_name = "ETL telemetry"
+    default_auto_field = "django.db.models.BigAutoField"  # Whatever the project's own is.
 
     def ready(self) -> None:
         """Call `setup_telemetry()`; Django has applied `LOGGING` by now.
 
-        Raise `ConfigurationError` in a process that serves, where the configuration
-        is wrong; a command that exports nothing goes on, and `check` warns.
+        Raise `ConfigurationError` in a process that serves, where the configuration or
+        the mapping of the host's models is wrong; a command that exports nothing goes
+        on, and `check` warns.
         """
         checks.connect()
         telemetry = setup_telemetry()
+        # Switched off or not: a run that is not written now would have to be found later.
+        from etl_telemetry.django.ledger import saved  # Models: not before all apps are there.
+
+        saved.connect()
         if telemetry.active:
+            # Here too: checks run neither under WSGI nor in Celery.
+            if wrong := mapping.problems():
+                raise ConfigurationError(wrong)
             asgi.answer_lifespan()
             tell_missing_extra("django", telemetry.config)

@@ -9,12 +9,17 @@ from django.apps import AppConfig
 from django.core import checks
 
 from etl_telemetry import setup
+from etl_telemetry.django import mapping
 from etl_telemetry.django.alerts.checks import check_webhook
 
 WRONG = "etl_telemetry.W001"
 """A wrong value of ours: a process that serves would not start."""
 IGNORED = "etl_telemetry.W002"
 """A value that is ignored: a wrong `OTEL_*` variable, or one of the former stack."""
+
+MODELS = "etl_telemetry.W010"
+"""A wrong mapping of the host's models."""
+_STOPS = "A process that serves stops at start-up until this is corrected."
 
 
 def check_configuration(
@@ -28,15 +33,20 @@ def check_configuration(
     telemetry = setup.active()
     if telemetry is None:
         return []
-    hint = "A process that serves stops at start-up until this is corrected."
-    wrong = [checks.Warning(problem, hint=hint, id=WRONG) for problem in telemetry.problems]
+    wrong = [checks.Warning(problem, hint=_STOPS, id=WRONG) for problem in telemetry.problems]
     # A process that exports has logged them already.
     told = () if telemetry.active else telemetry.config.warnings
     ignored = [checks.Warning(warning, id=IGNORED) for warning in told]
     return [*wrong, *ignored]
 
 
+def check_models(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Report what is wrong with `ETL_TELEMETRY["MODELS"]`."""
+    return [checks.Warning(problem, hint=_STOPS, id=MODELS) for problem in mapping.problems()]
+
+
 def connect() -> None:
     """Add our checks to those that Django runs; once is enough, more does no harm."""
     checks.register(check_configuration)
     checks.register(check_webhook)
+    checks.register(check_models)

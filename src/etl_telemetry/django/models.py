@@ -1,5 +1,6 @@
-"""The models of all rooms, where Django looks for them."""
+"""The tables of the app, each made in its own room."""
 
 from etl_telemetry.django.alerts.models import Alert
+from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
 
-__all__ = ["Alert"]
+__all__ = ["Alert", "Ledger", "RunEnd", "RunTotal"]

@@ -25,13 +25,22 @@ from etl_telemetry.metrics.record import (
     record_rows,
     record_task_execution,
 )
+from etl_telemetry.metrics.totals import (
+    RunTotal,
+    prolong_run_totals,
+    publish_run_totals,
+    withdraw_run_totals,
+)
 
 __all__ = [
     "LabelBound",
+    "RunTotal",
     "begin_of",
     "configure",
     "label",
     "limit_of",
+    "prolong_run_totals",
+    "publish_run_totals",
     "rebuild_pipeline_executions",
     "record_active_runs",
     "record_connector_operation",
@@ -49,4 +58,5 @@ __all__ = [
     "record_task_execution",
     "settled",
     "status_of",
+    "withdraw_run_totals",
 ]

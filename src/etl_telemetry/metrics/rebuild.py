@@ -20,6 +20,7 @@ from etl_telemetry.catalogue import (
     RunStatus,
 )
 from etl_telemetry.metrics.record import Seconds, record_pipeline_execution
+from etl_telemetry.metrics.totals import withdraw_run_totals
 
 Execution = tuple[str, str, RunStatus | str, Seconds | None]
 """Pipeline, organization, status and duration of a run that was counted before."""
@@ -68,6 +69,7 @@ def reset_after_fork() -> None:
     """Forget the past in a forked child: it is its parent's."""
     _state.lock = threading.RLock()
     _state.begins = {}
+    withdraw_run_totals()
 
 
 def begin_of(metric: str) -> int | None:

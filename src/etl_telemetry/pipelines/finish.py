@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from opentelemetry.trace import Link, SpanContext
@@ -72,6 +73,34 @@ def finish_run(
     with guard.absorb("reading the end of a run"):
         ends.append(_end(facts, status, finished_at, inputs.error(error), more))
     return bool(ends) and conclude(ends[0], claim=claim)
+
+
+def end_of_run(
+    run_id: object,
+    status: RunStatus | str,
+    *,
+    name: str,
+    organization: str,
+    started_at: Moment | None,
+    finished_at: Moment,
+    trigger: str | None = None,
+    triggered_by: str | None = None,
+    attempt: int | None = None,
+    error: str | None = None,
+    error_type: str | None = None,
+    links: Sequence[SpanContext | Link] = (),
+) -> report.Finish | None:
+    """Return how a run ended, for a ledger that has decided that it is counted; never raise.
+
+    `report.finished` tells it to the world, `report.emit` sends its span once more. None
+    where its facts cannot be read.
+    """
+    facts = Facts(name, organization, run_id, trigger, triggered_by, attempt, started_at, links)
+    found: list[report.Finish] = []
+    with guard.absorb("reading the end of a run"):
+        end = _end(facts, status, finished_at, inputs.error(error), {})
+        found.append(replace(end, error_name=error_type))
+    return found[0] if found else None
 
 
 def conclude(end: report.Finish, *, claim: Claim | None) -> bool:

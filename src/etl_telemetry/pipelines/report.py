@@ -49,10 +49,14 @@ class Finish:
     """What ended it, where something did."""
     attributes: dict[str, AttributeValue]
     """Attributes of the application for its span."""
+    error_name: str | None = None
+    """Type of the error, where another process saw the exception itself."""
 
     @property
     def error_type(self) -> str | None:
         """Type of the error, as spans and logs name it."""
+        if self.error_name is not None:
+            return self.error_name
         if isinstance(self.error, BaseException):
             return values.text(tracing.type_name(type(self.error)))
         return None if self.error is None else _UNNAMED_ERROR
@@ -96,12 +100,17 @@ def finished(finish: Finish) -> None:
         )
         if finish.status == RunStatus.SUCCESS:
             metrics.record_last_success(run.name, run.organization, finish.ended_ns / 1e9)
-        with guard.absorb("emitting the span of a run"):
-            tracing.emit(_span(finish))
+        emit(finish)
         _log_finished(finish)
         _audit_finished(finish)
     finally:
         detach(token)
+
+
+def emit(finish: Finish) -> None:
+    """Emit the root span of the run. The same one again is the same span, by its ids."""
+    with guard.absorb("emitting the span of a run"):
+        tracing.emit(_span(finish))
 
 
 def _span(finish: Finish) -> tracing.FinishedSpan:

@@ -29,6 +29,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from etl_telemetry.metrics import begin_of
+from etl_telemetry.runtime import totals
 from etl_telemetry.runtime.continued import with_begins
 from etl_telemetry.runtime.observed import ObservedSeries
 
@@ -58,7 +59,8 @@ class ExportingReader(MetricReader):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
     ) -> None:
         new: set[Hashable] = set()
-        data = _with_zeros(with_begins(metrics_data), self._seen, new, self._continued)
+        own = totals.with_totals(with_begins(metrics_data))
+        data = _with_zeros(own, self._seen, new, self._continued)
         data = self._observed.apart(data)
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS
@@ -80,10 +82,12 @@ def _with_zeros(
         scopes = []
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
+                known = totals.announced(metric)
                 if begin_of(metric.name) is not None and metric.name not in continued:
                     # What a ledger brought back was exported by the process before.
                     continued.add(metric.name)
-                    seen.update(_key(metric, scope.scope.name, p) for p in metric.data.data_points)
+                    known = metric.data.data_points
+                seen.update(_key(metric, scope.scope.name, point) for point in known)
             metrics = [_metric(metric, scope.scope.name, seen, new) for metric in scope.metrics]
             scopes.append(dataclasses.replace(scope, metrics=metrics))
         resources.append(dataclasses.replace(resource, scope_metrics=scopes))

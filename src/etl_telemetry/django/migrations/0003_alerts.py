@@ -4,9 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    initial = True
-
-    dependencies = []
+    dependencies = [("etl_telemetry", "0001_ledger")]
 
     operations = [
         migrations.CreateModel(

@@ -1,0 +1,18 @@
+"""Figures of pipelines, computed in the database from the host's own run table."""
+
+from etl_telemetry.django.figures.queries import pipeline_metrics, system_metrics
+from etl_telemetry.django.figures.values import (
+    NEVER_RUN,
+    PipelineMetrics,
+    PipelineVolume,
+    SystemMetrics,
+)
+
+__all__ = [
+    "NEVER_RUN",
+    "PipelineMetrics",
+    "PipelineVolume",
+    "SystemMetrics",
+    "pipeline_metrics",
+    "system_metrics",
+]

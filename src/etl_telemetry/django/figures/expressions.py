@@ -1,0 +1,100 @@
+"""Expressions that databases write each in their own way."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import Any
+
+from django.db.models import (
+    Aggregate,
+    BigIntegerField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Func,
+    Q,
+    Value,
+)
+from django.db.models.functions import Coalesce
+
+from etl_telemetry.django.mapping import Models
+from etl_telemetry.metrics.record import MAX_ROWS
+
+_NO_ROWS = Value(0, output_field=BigIntegerField())
+
+
+def duration(models: Models) -> Any:
+    """Return how long a run took."""
+    ended, began = F(models.run["finished_at"]), F(models.run["started_at"])
+    return ExpressionWrapper(ended - began, output_field=DurationField())
+
+
+def measured(models: Models, *, prefix: str = "") -> Q:
+    """Return which runs have a duration that counts: they succeeded, and no clock went back."""
+    run = models.run
+    return Q(
+        **{
+            f"{prefix}{run['status']}__in": models.statuses.of("success"),
+            f"{prefix}{run['finished_at']}__gte": F(f"{prefix}{run['started_at']}"),
+        }
+    )
+
+
+def rows(metrics: str, paths: tuple[tuple[str, ...], ...]) -> Any:
+    """Return the rows of a task run: the numbers at all paths, added up."""
+    return reduce(add, (Coalesce(RowsAt(metrics, path), _NO_ROWS) for path in paths))
+
+
+class PercentileCont(Aggregate):
+    """PostgreSQL's `percentile_cont`, in seconds."""
+
+    function = "PERCENTILE_CONT"
+    template = (
+        "%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM %(expressions)s))"
+    )
+    output_field = FloatField()
+
+    def __init__(self, expression: Any, *, fraction: float, **extra: Any) -> None:
+        super().__init__(expression, fraction=float(fraction), **extra)
+
+
+class RowsAt(Func):
+    """The number of rows at a path of a JSON field: whole, 0 to 10**12; NULL for anything else.
+
+    The type is asked first: PostgreSQL would fail at a cast of text, and the whole query with
+    it, and SQLite would read text as far as it is a number.
+    """
+
+    output_field = BigIntegerField()
+
+    def __init__(self, field: str, path: tuple[str, ...]) -> None:
+        super().__init__(F(field))
+        self.path = path
+
+    def as_postgresql(
+        self, compiler: Any, connection: Any, **_: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Read a `jsonb` column."""
+        column, params = compiler.compile(self.source_expressions[0])
+        here = f"({column} #> %s)"
+        number = f"({column} #>> %s)::NUMERIC"
+        sql = (
+            f"CASE WHEN JSONB_TYPEOF{here} = 'number' THEN "
+            f"CASE WHEN {number} BETWEEN 0 AND {MAX_ROWS} AND {number} = TRUNC({number}) "
+            f"THEN ({number})::BIGINT END END"
+        )
+        return sql, (*params, list(self.path)) * 5
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
+        """Read a column of JSON text."""
+        column, params = compiler.compile(self.source_expressions[0])
+        number = f"JSON_EXTRACT({column}, %s)"
+        sql = (
+            f"CASE WHEN JSON_TYPE({column}, %s) IN ('integer', 'real') "
+            f"AND {number} BETWEEN 0 AND {MAX_ROWS} AND {number} = CAST({number} AS INTEGER) "
+            f"THEN CAST({number} AS INTEGER) END"
+        )
+        path = "$" + "".join(f'."{part}"' for part in self.path)
+        return sql, (*params, path) * 5

@@ -1,0 +1,150 @@
+"""Take runs out of the outbox and add them to the totals, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Min, Q
+
+from etl_telemetry import metrics
+from etl_telemetry.catalogue import (
+    PIPELINE_EXECUTION_DURATION,
+    PIPELINE_NAME,
+    PIPELINE_ORGANIZATION,
+    PIPELINE_RUN_ID,
+)
+from etl_telemetry.django.ledger.entries import now_us
+from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
+
+_log = logging.getLogger("etl_telemetry.django")
+BATCH = 500
+"""Runs that are counted in one transaction."""
+_MINUTE_US = 60_000_000
+_BUCKETS = PIPELINE_EXECUTION_DURATION.buckets or ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who drains a ledger, and for how long nobody else may."""
+
+    name: str
+    """Which process."""
+    lease: float
+    """Seconds."""
+
+
+def hold(using: str, holder: Holder) -> Ledger | None:
+    """Take or prolong the right to drain the ledger of a database; None: somebody else has it.
+
+    The row is locked until the surrounding transaction ends, so that of two only one counts.
+    """
+    rows = Ledger.objects.using(using).filter(pk=Ledger.ONLY)
+    now = now_us()
+    free = Q(holder=holder.name) | Q(held_until_us__lt=now)
+    mine = {"holder": holder.name, "held_until_us": now + int(holder.lease * 1e6)}
+    if not rows.filter(free).update(**mine) and (rows.exists() or not _begin(using, mine)):
+        return None
+    return rows.get()
+
+
+def release(using: str, holder: Holder) -> None:
+    """Let the next process drain at once."""
+    Ledger.objects.using(using).filter(holder=holder.name).update(held_until_us=0)
+
+
+def _begin(using: str, mine: dict[str, object]) -> bool:
+    """Begin the ledger, at its first entry; False where another process was faster."""
+    first = RunEnd.objects.using(using).aggregate(first=Min("written_us"))["first"]
+    began = min(now_us(), first) if first is not None else now_us()
+    ledger = Ledger(id=Ledger.ONLY, began_us=began, counted_from_us=began - _MINUTE_US, **mine)
+    Ledger.objects.using(using).bulk_create([ledger], ignore_conflicts=True)
+    return Ledger.objects.using(using).filter(holder=mine["holder"]).exists()
+
+
+def count(using: str, holder: Holder) -> int | None:
+    """Count one batch of the outbox; return how many runs, None where somebody else drains."""
+    with transaction.atomic(using=using):
+        ledger = hold(using, holder)
+        if ledger is None:
+            return None
+        outbox = RunEnd.objects.using(using)
+        written = list(outbox.filter(stage=RunEnd.WRITTEN).order_by("id")[:BATCH])
+        if not written:
+            return 0
+        refused = [entry for entry in written if _is_history(entry, ledger)]
+        counted = [entry for entry in written if entry not in refused]
+        outbox.filter(pk__in=[entry.pk for entry in refused]).delete()
+        _add(using, counted)
+        outbox.filter(pk__in=[entry.pk for entry in counted]).update(stage=RunEnd.COUNTED)
+    for entry in refused:
+        _log.info("ledger_run_refused", extra=_fields(entry))
+    return len(written)
+
+
+def _is_history(entry: RunEnd, ledger: Ledger) -> bool:
+    """Tell whether a run ended before the ledger began, and was only saved once more."""
+    return not entry.is_change and entry.finished_us < ledger.counted_from_us
+
+
+def _add(using: str, counted: Sequence[RunEnd]) -> None:
+    totals = RunTotal.objects.using(using)
+    names = {entry.pipeline for entry in counted}
+    known = {_key(total): total for total in totals.filter(pipeline__in=names)}
+    for entry in counted:
+        total = known.get(_key(entry))
+        if total is None:
+            total = known[_key(entry)] = RunTotal(
+                pipeline=entry.pipeline, organization=entry.organization, status=entry.status,
+                buckets=[0] * (len(_BUCKETS) + 1),
+            )  # fmt: skip
+        total.count += 1
+        if entry.started_us is not None and entry.started_us <= entry.finished_us:
+            took = entry.finished_us - entry.started_us
+            total.microseconds += took
+            total.buckets[bisect_left(_BUCKETS, took / 1e6)] += 1
+    changed = {_key(entry) for entry in counted}
+    touched = [total for key, total in known.items() if key in changed]
+    old = [total for total in touched if total.pk is not None]
+    totals.bulk_create([total for total in touched if total.pk is None])
+    totals.bulk_update(old, ["count", "microseconds", "buckets"])
+
+
+def snapshot(using: str) -> list[metrics.RunTotal]:
+    """Return the totals of a database, oldest first."""
+    return [
+        metrics.RunTotal(
+            pipeline=total.pipeline,
+            organization=total.organization,
+            status=total.status,
+            count=total.count,
+            seconds=total.microseconds / 1e6,
+            buckets=tuple(total.buckets),
+            announced=total.announced,
+        )
+        for total in RunTotal.objects.using(using).order_by("id")
+    ]
+
+
+def announce(using: str, totals: Iterable[metrics.RunTotal]) -> None:
+    """Note that series were exported."""
+    new = [total for total in totals if not total.announced]
+    for total in new:
+        RunTotal.objects.using(using).filter(
+            pipeline=total.pipeline, organization=total.organization, status=total.status
+        ).update(announced=True)
+
+
+def _key(row: RunEnd | RunTotal) -> tuple[str, str, str]:
+    return (row.pipeline, row.organization, row.status)
+
+
+def _fields(entry: RunEnd) -> dict[str, object]:
+    return {
+        PIPELINE_NAME: entry.pipeline,
+        PIPELINE_ORGANIZATION: entry.organization,
+        PIPELINE_RUN_ID: entry.run_id,
+    }

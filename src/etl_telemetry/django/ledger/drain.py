@@ -1,0 +1,192 @@
+"""Drain the outbox: count each run once, and export what was counted.
+
+Killed at any point, the next process goes on from the tables:
+
+- before a run is counted: it is still in the outbox;
+- counted, not exported: the totals have it, and its span is sent;
+- exported, not marked: its span is sent again with the same ids, which is the same span.
+
+What is exported is what the totals say, never what this process has added up, so counters
+and histograms go on over restarts and cannot differ from the table.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from etl_telemetry import metrics
+from etl_telemetry.django import mapping
+from etl_telemetry.django.ledger import saved
+from etl_telemetry.django.ledger.count import (
+    BATCH,
+    Holder,
+    announce,
+    count,
+    release,
+    snapshot,
+)
+from etl_telemetry.django.ledger.entries import links, now_us
+from etl_telemetry.django.ledger.models import Ledger, RunEnd
+from etl_telemetry.django.ledger.tables import ready
+from etl_telemetry.pipelines import report
+from etl_telemetry.pipelines.finish import end_of_run
+
+_log = logging.getLogger("etl_telemetry.django")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR_US = 3_600_000_000
+LEASE = 15.0
+"""Seconds after which another process may take over from one that does not answer."""
+LOOK_EVERY = 60.0
+"""Seconds between two searches for runs that ended without a word."""
+MEMORY_US = 30 * 24 * _HOUR_US
+"""How long a run that was reported is remembered: until then it is not counted again."""
+
+
+class Drainer:
+    """Drain the ledgers of all databases that have runs. Only one process may, and only one does.
+
+    Its process needs a fixed `service_instance_id`: its series are those of the one before it.
+    """
+
+    def __init__(self, *, flush: Callable[[], bool], lease: float = LEASE) -> None:
+        self._flush = flush
+        self._holder = Holder(
+            f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid4().hex}"[:64], lease
+        )
+        self._totals: dict[str, list[metrics.RunTotal]] = {}
+        self._told: set[tuple[str, int]] = set()
+        self._looked: dict[str, float] = {}
+        self._began: dict[str, int] = {}
+
+    def drain(self) -> int | None:
+        """Count and report everything; return how many runs, None where another process does it.
+
+        What could not be delivered is tried again the next time. An error of a database is the
+        caller's: nothing is lost by it.
+        """
+        found = [self._one(alias) for alias in mapping.current().databases if ready(alias)]
+        numbers = [number for number in found if number is not None]
+        return None if found and not numbers else sum(numbers)
+
+    def close(self) -> None:
+        """Let another process take over at once."""
+        for alias in self._totals:
+            release(alias, self._holder)
+        self._totals.clear()
+
+    def _one(self, alias: str) -> int | None:
+        """Drain one database."""
+        begin = time.monotonic()
+        counted = self._count(alias)
+        if counted is None:
+            if self._totals.pop(alias, None) is not None:
+                self._publish(lifetime=0)
+            return None
+        ledger = Ledger.objects.using(alias).get(pk=Ledger.ONLY)
+        self._began[alias] = ledger.began_us
+        if self._is_time_to_look(alias):
+            self._look(alias, ledger)
+            counted += self._count(alias) or 0
+        # From before the lease was taken: what is exported ends before somebody else may begin.
+        lifetime = self._holder.lease - (time.monotonic() - begin)
+        if counted or alias not in self._totals:
+            self._totals[alias] = snapshot(alias)
+            self._publish(lifetime=lifetime)
+        else:
+            metrics.prolong_run_totals(lifetime)
+        self._report(alias)
+        return counted
+
+    def _count(self, alias: str) -> int | None:
+        """Count all that is in the outbox, a batch in each transaction."""
+        total = 0
+        while (number := count(alias, self._holder)) is not None:
+            total += number
+            if number < BATCH:
+                return total
+        return None
+
+    def _is_time_to_look(self, alias: str) -> bool:
+        looked = self._looked.get(alias)
+        return looked is None or time.monotonic() - looked >= LOOK_EVERY
+
+    def _look(self, alias: str, ledger: Ledger) -> None:
+        """Find what nobody told: everything at first, then what ended in the last hour."""
+        first = alias not in self._looked
+        since = ledger.counted_from_us
+        saved.find(alias, since_us=since if first else max(since, now_us() - _HOUR_US))
+        _forget(alias, ledger)
+        self._looked[alias] = time.monotonic()
+
+    def _publish(self, *, lifetime: float) -> None:
+        metrics.publish_run_totals(
+            [total for totals in self._totals.values() for total in totals],
+            since=min(self._began.values()) / 1e6,
+            lifetime=lifetime,
+        )
+
+    def _report(self, alias: str) -> None:
+        """Export what was counted, until all of it is delivered or something is not."""
+        outbox = RunEnd.objects.using(alias)
+        while entries := list(outbox.filter(stage=RunEnd.COUNTED).order_by("id")[:BATCH]):
+            for entry in entries:
+                self._tell(alias, entry)
+            if not self._flush():
+                fields = {"database": alias, "runs": len(entries)}
+                _log.warning("ledger_not_delivered", extra=fields)
+                return
+            keys = [entry.pk for entry in entries]
+            outbox.filter(pk__in=keys).update(stage=RunEnd.REPORTED)
+            self._told.difference_update((alias, key) for key in keys)
+            self._announced(alias)
+
+    def _tell(self, alias: str, entry: RunEnd) -> None:
+        """Report a run; one that this process has told before sends its span only."""
+        end = end_of_run(
+            entry.run_id,
+            entry.status,
+            name=entry.pipeline,
+            organization=entry.organization,
+            started_at=None if entry.started_us is None else _moment(entry.started_us),
+            finished_at=_moment(entry.finished_us),
+            trigger=entry.trigger or None,
+            triggered_by=entry.triggered_by or None,
+            attempt=entry.attempt,
+            error=entry.error or None,
+            error_type=entry.error_type or None,
+            links=links(entry),
+        )
+        if end is None:
+            return
+        if (alias, entry.pk) in self._told:
+            report.emit(end)
+        else:
+            report.finished(end)
+            self._told.add((alias, entry.pk))
+
+    def _announced(self, alias: str) -> None:
+        totals: Sequence[metrics.RunTotal] = self._totals[alias]
+        if any(not total.announced for total in totals):
+            announce(alias, totals)
+            self._totals[alias] = [replace(total, announced=True) for total in totals]
+
+
+def _forget(alias: str, ledger: Ledger) -> None:
+    """Delete what was reported long ago, and count nothing from then any more."""
+    horizon = now_us() - MEMORY_US
+    if horizon <= ledger.counted_from_us:
+        return
+    old = RunEnd.objects.using(alias).filter(stage=RunEnd.REPORTED, finished_us__lt=horizon)
+    Ledger.objects.using(alias).filter(pk=Ledger.ONLY).update(counted_from_us=horizon)
+    old.delete()
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,67 @@
+"""`manage.py telemetry_ledger`: the long-lived process that counts and reports ended runs."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import close_old_connections
+
+from etl_telemetry import guard, metrics, setup
+from etl_telemetry.django.ledger import Drainer, active_runs, end_overdue, last_successes
+from etl_telemetry.django.ledger.drain import LEASE
+
+FLUSH_DEADLINE = 5.0
+"""Seconds that an export may take before the runs are left for the next round."""
+
+
+class Command(BaseCommand):
+    """Drain the ledger until stopped."""
+
+    help = "Count and report each ended run once, and what the run table says now, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add how often to look, and whether to stop."""
+        parser.add_argument("--interval", type=float, default=1.0, help="seconds between rounds")
+        parser.add_argument("--lease", type=float, default=LEASE, help="seconds until a takeover")
+        parser.add_argument("--once", action="store_true", help="one round, then stop")
+
+    def handle(self, *, interval: float, lease: float, once: bool, **_: Any) -> None:
+        """Go round until SIGTERM or Ctrl-C."""
+        stop = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        telemetry = setup.setup_telemetry()
+        if not telemetry.active:
+            raise CommandError("Telemetry is switched off: what ended stays in the outbox.")
+        if telemetry.config.service_instance_id is None:
+            raise CommandError(
+                "This process continues the series of the one before it: give it a fixed identity, "
+                "for instance ETL_TELEMETRY_SERVICE_INSTANCE_ID=ledger (in its environment only)."
+            )
+        drainer = Drainer(flush=lambda: telemetry.force_flush(FLUSH_DEADLINE), lease=lease)
+        if once:
+            self.stdout.write(self._said(self._round(drainer)))
+        while not (once or stop.is_set()):
+            # A database that is away comes back; nothing is lost meanwhile.
+            with guard.absorb("draining the ledger"):
+                self._round(drainer)
+            close_old_connections()
+            stop.wait(interval)
+        drainer.close()
+
+    def _round(self, drainer: Drainer) -> int | None:
+        end_overdue()
+        counted = drainer.drain()
+        if counted is not None:
+            metrics.record_active_runs(active_runs())
+            for (pipeline, organization), when in last_successes().items():
+                metrics.record_last_success(pipeline, organization, when)
+        return counted
+
+    def _said(self, counted: int | None) -> str:
+        if counted is None:
+            return "another process drains the ledger"
+        return f"counted {counted} runs"

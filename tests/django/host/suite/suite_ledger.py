@@ -1,0 +1,478 @@
+"""The ledger: what ends is counted once, what rolls back never was."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.core import serializers
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from work.models import Execution, Flow, Job, Team
+
+from etl_telemetry import setup
+from etl_telemetry.config import Config
+from etl_telemetry.django.ledger import (
+    Drainer,
+    active_runs,
+    afinish_run,
+    end_overdue,
+    finish_run,
+    last_successes,
+)
+from etl_telemetry.django.ledger import count as counting
+from etl_telemetry.django.ledger.entries import microseconds, now_us
+from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
+from etl_telemetry.django.ledger.saved import find
+from etl_telemetry.errors import LedgerError
+from etl_telemetry.metrics.totals import published, withdraw_run_totals
+from etl_telemetry.pipelines import begin_run
+
+pytestmark = pytest.mark.django_db
+WORDS = {
+    "DONE": "success", "ERROR": "failed", "TIMEOUT": "failed", "STOPPED": "cancelled",
+    "VANISHED": "lost",
+}  # fmt: skip
+
+
+@pytest.fixture
+def flow() -> Flow:
+    """Make a pipeline."""
+    return Flow.objects.create(title="daily", team=Team.objects.create(code="acme"))
+
+
+def running(flow: Flow, **fields: Any) -> Execution:
+    """Make a run that is under way, since a minute."""
+    return Execution.objects.create(
+        **{
+            "flow": flow,
+            "state": "RUNNING",
+            "begun": timezone.now() - timedelta(minutes=1),
+            **fields,
+        }
+    )
+
+
+def outbox() -> dict[str, str]:
+    """Return the entries: run -> status."""
+    return dict(RunEnd.objects.values_list("run_id", "status"))
+
+
+def totals() -> dict[tuple[str, str], int]:
+    """Return what was counted: (pipeline, status) -> number."""
+    return {(one.pipeline, one.status): one.count for one in RunTotal.objects.all()}
+
+
+def drainer(*, delivers: Callable[[], bool] = lambda: True, lease: float = 60.0) -> Drainer:
+    """Return a drainer whose exports succeed, unless told otherwise."""
+    return Drainer(flush=delivers, lease=lease)
+
+
+def test_finish_changes_the_run_and_writes_its_facts(flow: Flow) -> None:
+    """State, time and error in the host's table; a copy of all facts in the outbox."""
+    user = User.objects.create(username="ann")
+    run = running(flow, triggered_by=user, origin="schedule", try_no=3)
+    assert finish_run(run, "failed", error="Broken.")
+    assert (run.state, run.problem, run.ended is not None) == ("ERROR", "Broken.", True)
+    kept = Execution.objects.get()
+    assert (kept.state, kept.ended, kept.problem) == (run.state, run.ended, run.problem)
+    entry = RunEnd.objects.get()
+    assert kept.ended is not None
+    assert abs(entry.written_us - now_us()) < 60_000_000
+    facts = {
+        name: getattr(entry, name)
+        for name in (
+            "run_id", "pipeline", "organization", "status", "trigger", "triggered_by", "attempt",
+            "started_us", "finished_us", "error", "error_type", "links", "is_change", "stage",
+        )
+    }  # fmt: skip
+    assert facts == {
+        "run_id": str(run.pk), "pipeline": "daily", "organization": "acme", "status": "failed",
+        "trigger": "schedule", "triggered_by": str(user.pk), "attempt": 3,
+        "started_us": microseconds(run.begun), "finished_us": microseconds(kept.ended),
+        "error": "Broken.", "error_type": "", "links": [], "is_change": True, "stage": 0,
+    }  # fmt: skip
+
+
+def test_finish_by_key_and_by_the_hosts_own_status(flow: Flow) -> None:
+    """A worker has the id only; and the host may be more exact than telemetry."""
+    run = running(flow)
+    moment = timezone.now() - timedelta(seconds=3)
+    assert finish_run(str(run.pk), "TIMEOUT", finished_at=moment)
+    run.refresh_from_db()
+    assert (run.state, run.ended, outbox()) == ("TIMEOUT", moment, {str(run.pk): "failed"})
+
+
+def test_first_finisher_wins(flow: Flow) -> None:
+    """The second one changes nothing."""
+    run = running(flow)
+    assert finish_run(run.pk, "success")
+    assert not finish_run(run.pk, "failed")
+    assert not finish_run(uuid.uuid4(), "failed")
+    assert (Execution.objects.get().state, outbox()) == ("DONE", {str(run.pk): "success"})
+
+
+def test_rollback_leaves_nothing(flow: Flow) -> None:
+    """Neither the state nor the entry; and the run can end later."""
+    run = running(flow)
+    with transaction.atomic():
+        assert finish_run(run.pk, "success")
+        transaction.set_rollback(True)
+    assert (Execution.objects.get().state, outbox()) == ("RUNNING", {})
+    assert finish_run(run.pk, "success")
+
+
+def test_two_queries_more_than_the_update(flow: Flow) -> None:
+    """The facts are read, the entry is written; the rest are savepoints."""
+    run = running(flow)
+    finish_run(running(flow).pk, "success")
+    with CaptureQueriesContext(connection) as captured:
+        finish_run(run.pk, "success")
+    words = [query["sql"].split()[0] for query in captured.captured_queries]
+    assert [word for word in words if word not in {"SAVEPOINT", "RELEASE"}] == [
+        "UPDATE", "SELECT", "INSERT",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["running", "RUNNING", "finished", None])
+def test_status_that_is_no_end_is_refused(flow: Flow, status: Any) -> None:
+    """It is the host's own change of state, so the host must hear of it."""
+    run = running(flow)
+    with pytest.raises(LedgerError) as caught:
+        finish_run(run.pk, status)
+    assert str(caught.value) == (
+        "the status of a run that ended must be one of success, failed, cancelled, lost, DONE, "
+        f"ERROR, TIMEOUT, STOPPED, VANISHED, got {status!r} (from finish_run)"
+    )
+    assert (Execution.objects.get().state, outbox()) == ("RUNNING", {})
+
+
+def test_database_without_a_ledger_is_refused(flow: Flow) -> None:
+    """Nobody would ever count what ends there."""
+    with pytest.raises(LedgerError) as caught:
+        finish_run(running(flow).pk, "success", using="elsewhere")
+    assert str(caught.value) == (
+        "runs must be in one of the databases default, got 'elsewhere'; name it in "
+        "ETL_TELEMETRY['MODELS']['run']['databases']"
+    )
+
+
+def test_error_is_kept_without_the_data_that_it_quotes(flow: Flow) -> None:
+    """An exception has its type; the row that PostgreSQL quotes stays out of every table."""
+    run = running(flow)
+    finish_run(run, "failed", error=ValueError("twice\nDETAIL:  Key (mail)=(ann@b.c) \x00exists."))
+    assert run.problem == "twice\nDETAIL: ?"
+    entry = RunEnd.objects.get()
+    assert (entry.error, entry.error_type) == ("twice\nDETAIL: ?", "ValueError")
+
+
+def test_absurd_facts_never_break_the_host(flow: Flow) -> None:
+    """They are coerced as on every label."""
+    Flow.objects.update(title="x" * 100)
+    run = running(flow, origin="", try_no=0)
+    assert finish_run(run, "success", error="ignored for a success?")
+    entry = RunEnd.objects.get()
+    assert (entry.pipeline, entry.trigger, entry.attempt) == ("x" * 100, "", 0)
+
+
+def test_request_that_led_to_the_run_is_linked(flow: Flow) -> None:
+    """Inside of the run its links are known, and kept for the process that emits the span."""
+    run = running(flow)
+    with (
+        begin_run("other", organization="acme") as other,
+        begin_run("daily", organization="acme", run_id=run.pk, links=[other.span_context]),
+    ):
+        finish_run(run.pk, "success")
+    entry = RunEnd.objects.get()
+    span = other.span_context
+    assert entry.links == [[f"{span.trace_id:032x}", f"{span.span_id:016x}"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_finish_from_asynchronous_code(flow: Flow) -> None:
+    """The same, awaited."""
+    run = running(flow)
+    assert async_to_sync(afinish_run)(run.pk, "success")
+    assert outbox() == {str(run.pk): "success"}
+
+
+def test_run_that_the_host_saves_itself(flow: Flow) -> None:
+    """A save with an end writes one entry; one without, or of other fields, writes none."""
+    run = running(flow)
+    run.save()
+    assert outbox() == {}
+    run.state, run.ended, run.problem = "ERROR", timezone.now(), "Broken."
+    run.save(update_fields=["problem"])
+    assert outbox() == {}
+    run.save(update_fields=["state", "ended"])
+    run.save()
+    run.state = "DONE"  # Another attempt in the same row: the run was counted.
+    run.save()
+    (entry,) = RunEnd.objects.all()
+    assert (entry.run_id, entry.status, entry.error, entry.is_change) == (
+        str(run.pk), "failed", "Broken.", False,
+    )  # fmt: skip
+
+
+def test_deferred_status_is_not_loaded_for_us(flow: Flow) -> None:
+    """No query for a run whose state nobody looked at."""
+    pk = running(flow).pk
+    run = Execution.objects.only("problem").get(pk=pk)
+    with CaptureQueriesContext(connection) as captured:
+        run.save()
+    assert len(captured) == 1
+
+
+def test_fixture_is_history(flow: Flow) -> None:
+    """`loaddata` brings runs of another place."""
+    run = running(flow, state="DONE", ended=timezone.now())
+    RunEnd.objects.all().delete()
+    for loaded in serializers.deserialize("json", serializers.serialize("json", [run])):
+        loaded.save()
+    assert outbox() == {}
+
+
+def test_failure_of_ours_leaves_the_hosts_transaction_whole(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save goes through whatever happens to its entry."""
+    run = running(flow, state="QUEUED")
+    monkeypatch.setattr(RunEnd._meta, "db_table", "no_such_table")
+    run.state = "DONE"
+    run.save()
+    monkeypatch.undo()
+    assert Execution.objects.get().state == "DONE"
+
+
+def test_bulk_updates_are_found(flow: Flow) -> None:
+    """They send no signal: the drainer looks for them."""
+    runs = [running(flow) for _ in range(3)]
+    drainer().drain()
+    Execution.objects.update(state="DONE", ended=timezone.now())
+    finish_run(runs[0].pk, "failed")  # Too late: it has ended.
+    assert find("default", since_us=0) == 3
+    assert find("default", since_us=0) == 0
+    assert outbox() == {str(run.pk): "success" for run in runs}
+
+
+def test_history_is_not_counted(flow: Flow) -> None:
+    """What ended before the ledger began stays uncounted, also when it is saved again."""
+    old = timezone.now() - timedelta(days=3)
+    run = running(flow, state="DONE", ended=old)
+    one = drainer()
+    assert one.drain() == 1
+    assert (outbox(), totals()) == ({}, {})
+    run.save()
+    assert one.drain() == 1
+    assert (outbox(), totals()) == ({}, {})
+
+
+def test_end_in_the_past_is_counted_where_the_ledger_changed_the_state(flow: Flow) -> None:
+    """A change of state is new, whenever it happened."""
+    finish_run(running(flow).pk, "success", finished_at=timezone.now() - timedelta(days=3))
+    assert drainer().drain() == 1
+    assert totals() == {("daily", "success"): 1}
+
+
+def test_totals_have_count_sum_and_buckets(flow: Flow) -> None:
+    """To the microsecond; a run that ended before it began has no duration."""
+    begun = timezone.now() - timedelta(hours=2)
+    for seconds in (1.0, 1.000001, 5.0, 3600.25, -1.0):
+        run = running(flow, begun=begun)
+        finish_run(run, "success", finished_at=begun + timedelta(seconds=seconds))
+    assert drainer().drain() == 5
+    total = RunTotal.objects.get()
+    assert (total.count, total.microseconds) == (5, 3_607_250_001)
+    assert total.buckets == [1, 2, 0, 0, 0, 0, 0, 0, 0, 1]
+    snapshot = published()
+    assert snapshot is not None
+    (seen,) = snapshot.by_labels.values()
+    assert (seen.count, seen.seconds, seen.buckets) == (5, 3_607.250001, tuple(total.buckets))
+
+
+def test_what_is_not_delivered_stays(flow: Flow) -> None:
+    """Counted once all the same, and reported when it can be."""
+    finish_run(running(flow).pk, "success")
+    answers = iter([False, True])
+    one = drainer(delivers=lambda: next(answers))
+    assert one.drain() == 1
+    assert list(RunEnd.objects.values_list("stage", flat=True)) == [RunEnd.COUNTED]
+    assert [total.announced for total in RunTotal.objects.all()] == [False]
+    assert one.drain() == 0
+    assert list(RunEnd.objects.values_list("stage", flat=True)) == [RunEnd.REPORTED]
+    assert [(total.count, total.announced) for total in RunTotal.objects.all()] == [(1, True)]
+
+
+def test_only_one_process_drains(flow: Flow) -> None:
+    """The second one does nothing until the first one's lease ends, or it gives it up."""
+    first, second = drainer(), drainer()
+    finish_run(running(flow).pk, "success")
+    assert first.drain() == 1
+    finish_run(running(flow).pk, "success")
+    assert second.drain() is None
+    assert totals() == {("daily", "success"): 1}
+    first.close()
+    assert second.drain() == 1
+    assert first.drain() is None
+    Ledger.objects.update(held_until_us=now_us() - 1)
+    assert first.drain() == 0
+    assert totals() == {("daily", "success"): 2}
+
+
+def test_process_that_lost_the_ledger_exports_nothing_of_it(flow: Flow) -> None:
+    """Two writers of one series would look like resets."""
+    finish_run(running(flow).pk, "success")
+    first = drainer(lease=0.0)
+    first.drain()
+    snapshot = published()
+    assert snapshot is not None
+    assert snapshot.expired
+    drainer().drain()
+    first.drain()
+    after = published()
+    assert after is not None
+    assert (after.by_labels, after.expired) == ({}, True)
+
+
+def test_forgets_what_was_reported_long_ago(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox stays small, and an old run that is saved again is not counted again."""
+    run = running(flow)
+    finish_run(run, "success")
+    drainer().drain()
+    later = now_us() + 31 * 24 * 3_600_000_000
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.now_us", lambda: later)
+    Ledger.objects.update(held_until_us=0)
+    drainer().drain()
+    assert outbox() == {}
+    run.save()
+    Ledger.objects.update(held_until_us=0)
+    drainer().drain()
+    assert (outbox(), totals()) == ({}, {("daily", "success"): 1})
+
+
+def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which they were written, none left."""
+    monkeypatch.setattr(counting, "BATCH", 3)
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 3)
+    for _ in range(8):
+        finish_run(running(flow).pk, "success")
+    assert drainer().drain() == 8
+    assert totals() == {("daily", "success"): 8}
+    assert set(RunEnd.objects.values_list("stage", flat=True)) == {RunEnd.REPORTED}
+
+
+def test_active_runs_and_last_successes_are_those_of_the_table(flow: Flow) -> None:
+    """Pending and running; and the newest end among the successes of each pipeline."""
+    Flow.objects.create(title="never", team=flow.team)
+    moment = timezone.now() - timedelta(hours=1)
+    for state, minutes in (("DONE", 3), ("DONE", 1), ("ERROR", 0), ("DONE", 2)):
+        running(flow, state=state, ended=moment - timedelta(minutes=minutes))
+    running(flow)
+    running(flow, state="QUEUED")
+    assert active_runs() == 2
+    assert last_successes() == {
+        ("daily", "acme"): microseconds(moment - timedelta(minutes=1)) / 1e6
+    }
+
+
+def test_overdue_runs_end_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After their own deadline, else the configured one; as cancelled where that was asked for."""
+    now = timezone.now()
+    second = timedelta(seconds=1)
+    runs = {
+        "own deadline": running(flow, due=now - second),
+        "asked to stop": running(flow, due=now - second, stop_asked=True),
+        "in time": running(flow, due=now + timedelta(hours=1), begun=now - timedelta(days=3)),
+        "ended": running(flow, due=now - second, state="DONE"),
+        "long ago": running(flow, begun=now - timedelta(days=3)),
+        "not long ago": running(flow),
+    }
+    assert end_overdue(now=now) == 2
+    telemetry = setup.Telemetry(Config(run_deadline=86_400.0), None)
+    monkeypatch.setattr(setup._process, "telemetry", telemetry)
+    assert end_overdue(now=now) == 1
+    assert end_overdue(now=now) == 0
+    states = {name: Execution.objects.get(pk=run.pk).state for name, run in runs.items()}
+    assert states == {
+        "own deadline": "VANISHED", "asked to stop": "STOPPED", "in time": "RUNNING",
+        "ended": "DONE", "long ago": "VANISHED", "not long ago": "RUNNING",
+    }  # fmt: skip
+    assert (
+        Execution.objects.get(pk=runs["long ago"].pk).problem == "Nobody finished the run in time."
+    )
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["finish", "rolled back", "save", "bulk"]),
+                  st.sampled_from(list(WORDS)), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["drain", "fails", "restart"]), st.just(""), st.just(0)),
+    ),
+    max_size=25,
+)  # fmt: skip
+
+
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_totals_equal_the_table(steps: list[tuple[str, str, int]]) -> None:
+    """However runs end, and whatever happens to the process that drains."""
+    with transaction.atomic():
+        flow = Flow.objects.create(title="daily", team=Team.objects.create(code="acme"))
+        answer = [True]
+        current = drainer(delivers=lambda: answer[0])
+        current.drain()
+        for step, state, seconds in steps:
+            if step in {"drain", "fails"}:
+                answer[0] = step == "drain"
+                current.drain()
+            elif step == "restart":
+                Ledger.objects.update(held_until_us=0)
+                current = drainer(delivers=lambda: answer[0])
+            else:
+                _end(flow, step, state, seconds)
+        answer[0] = True
+        find("default", since_us=0)
+        current.drain()
+        ended = Execution.objects.filter(state__in=WORDS).values_list("state", flat=True)
+        assert totals() == dict(Counter(("daily", WORDS[state]) for state in ended))
+        assert set(RunEnd.objects.values_list("stage", flat=True)) <= {RunEnd.REPORTED}
+        transaction.set_rollback(True)
+    withdraw_run_totals()
+
+
+def _end(flow: Flow, how: str, state: str, seconds: int) -> None:
+    """End a run in one of the ways in which hosts do."""
+    now = timezone.now()
+    run = running(flow, begun=now - timedelta(seconds=seconds))
+    if how == "finish":
+        assert finish_run(run, state)
+    elif how == "save":
+        run.state, run.ended = state, now
+        run.save()
+    elif how == "bulk":
+        Execution.objects.filter(pk=run.pk).update(state=state, ended=now)
+    else:
+        with transaction.atomic():
+            finish_run(run.pk, state)
+            transaction.set_rollback(True)
+
+
+def test_deleted_run_stays_counted(flow: Flow) -> None:
+    """The entry has all that its span needs."""
+    run = running(flow)
+    finish_run(run.pk, "success")
+    Job.objects.all().delete()
+    run.delete()
+    assert drainer().drain() == 1
+    assert totals() == {("daily", "success"): 1}

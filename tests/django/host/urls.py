@@ -1,0 +1,5 @@
+"""No pages yet."""
+
+from __future__ import annotations
+
+urlpatterns: list[object] = []

@@ -1,0 +1,23 @@
+"""The ledger: on both databases, over real processes, requests and kills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.host import Host
+from support.postgresql import postgresql
+
+__all__ = ["postgresql"]
+
+
+@pytest.mark.parametrize("use_tz", ["true", "false"])
+def test_ledger_on_sqlite(tmp_path: Path, use_tz: str) -> None:
+    """With aware and with naive times."""
+    Host(tmp_path).suite("ledger", HOST_USE_TZ=use_tz)
+
+
+def test_ledger_on_postgresql(tmp_path: Path, postgresql: str) -> None:
+    """Where one error would spoil the whole transaction of the host."""
+    Host(tmp_path, {"default": postgresql}).suite("ledger")
