@@ -138,7 +138,7 @@ OUTCOMES: dict[str, tuple[Callable[..., Any], bool, str, dict[str, Any]]] = {
         "task.retry.reason": "OSError: no route to password=REDACTED"}),
     "ignore": (ignore, False, "success", {"event": "task_completed", "level": "INFO"}),
     "reject": (reject, False, "failed", {
-        "event": "task_failed", "level": "ERROR", "error.type": "celery.exceptions.Reject",
+        "event": "task_rejected", "level": "WARNING", "error.type": "celery.exceptions.Reject",
         "exception.message": "unreadable"}),
     "reject and requeue": (requeue, False, "retried", {
         "event": "task_retried", "level": "WARNING", "task.retry.reason": "busy"}),

@@ -123,7 +123,10 @@ def test_a_message_that_is_not_kombus_counts(broker: str) -> None:
 
 def test_a_file_system_is_a_broker(tmp_path: Path) -> None:
     """As any virtual transport: it knows sizes."""
-    folder = {"data_folder_in": str(tmp_path), "data_folder_out": str(tmp_path)}
+    folder = {
+        "data_folder_in": str(tmp_path), "data_folder_out": str(tmp_path),
+        "control_folder": str(tmp_path),
+    }  # fmt: skip
     app = application("filesystem://", broker_transport_options=folder)
     for _ in range(2):
         app.send_task("work")

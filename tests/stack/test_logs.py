@@ -12,7 +12,7 @@ LOGS = "logs-*,-logs-etl.audit*"
 """All streams but the one of audit events."""
 AUDIT = "logs-etl.audit.otel-default"
 AUDIT_SCOPE = "etl_telemetry.audit"
-TASK_ENDS = ("task_completed", "task_failed", "task_retried", "task_revoked")
+TASK_ENDS = ("task_completed", "task_failed", "task_rejected", "task_retried", "task_revoked")
 
 
 def _ask(proof: Any) -> Any:

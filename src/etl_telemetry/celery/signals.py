@@ -9,7 +9,9 @@
 |                                                       | by the runtime at its first use    |
 | `worker_process_shutdown` (prefork child)             | export and end: `atexit` never     |
 |                                                       | runs there (trap 8)                |
-| `worker_ready`, `worker_shutdown` (main process)      | log events; export and end         |
+| `worker_ready`, `worker_shutdown` (main process)      | log events; gauges of what it has  |
+|                                                       | in hand; export and end            |
+| `task_unknown`, `task_rejected` (main process)        | log events: no delivery came of it |
 
 A `setup_logging` receiver of the host means that `after_setup_logger` never fires,
 hence the others. A cold shutdown sends nothing in the main process; there, and in
@@ -29,6 +31,8 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
 from etl_telemetry import catalogue, guard
+from etl_telemetry.celery import refused
+from etl_telemetry.celery.worker_state import WorkerState
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.runtime import log_bridge
@@ -54,6 +58,8 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
         (signals.worker_process_shutdown, life.child_ends),
         (signals.worker_ready, life.worker_ready),
         (signals.worker_shutdown, life.worker_ends),
+        (signals.task_unknown, refused.unknown),
+        (signals.task_rejected, refused.rejected),
     ):
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
 
@@ -65,6 +71,7 @@ class _Life:
         self._config = config
         self._lifecycle = lifecycle
         self._deadline = min(config.deadline, MAX_DEADLINE)
+        self._state = WorkerState()
 
     def worker_begins(self, **_: object) -> None:
         """Say what is missing, before there are children that would each say it."""
@@ -93,6 +100,8 @@ class _Life:
         with guard.absorb("celery worker ready"):
             log_bridge.reattach()  # A `setup_logging` receiver came after `worker_init`.
             _log.info("worker_ready", extra=_fields(sender))
+        with guard.absorb("celery worker state"):
+            self._state.begin(sender)
 
     def worker_ends(self, *, sender: Any, **_: object) -> None:
         """Log that the worker has ended, and export.
@@ -100,6 +109,7 @@ class _Life:
         A worker that was started by the `celery` program ends its process. One that
         an application embeds (`celery.contrib.testing`) does not: it only exports.
         """
+        self._state.end()
         with guard.absorb("celery worker end"):
             _log.info("worker_shutdown", extra=_fields(sender))
             if isinstance(sender, Worker):

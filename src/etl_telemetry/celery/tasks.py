@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from billiard import current_process
+from celery.exceptions import Reject
 from opentelemetry import trace
 
 from etl_telemetry import catalogue, metrics, queries, tracing, values
@@ -162,7 +163,10 @@ class Delivery:
         elif isinstance(result, _SIZED):
             fields[catalogue.TASK_RESULT_SIZE] = len(result)
         event, level = _EVENT[status]
-        _log.log(level, event, extra=fields)
+        if status is TaskStatus.FAILED and isinstance(error, Reject):
+            event, level = "task_rejected", logging.WARNING
+        # Only a failure is worth its traceback; a retry says its reason.
+        _log.log(level, event, extra=fields, exc_info=error if level == logging.ERROR else None)
 
 
 def _in_pool_child() -> bool:
