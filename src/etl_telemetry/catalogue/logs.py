@@ -72,6 +72,8 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
                      (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, TASK_RETRY_REASON)),
             LogEvent("task_revoked", "WARNING", "A task was revoked or terminated.",
                      (*_TASK_FIELDS, TASK_STATUS)),
+            LogEvent("task_lost", "ERROR", "A delivery of a task ended with its process.",
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, ERROR_TYPE, EXCEPTION_MESSAGE)),
             LogEvent("worker_ready", "INFO", "A Celery worker accepts tasks.",
                      (WORKER_NAME, WORKER_PID)),
             LogEvent("worker_shutdown", "INFO", "A Celery worker ended.",

@@ -9,7 +9,7 @@ with `created-timestamp-zero-ingestion`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import (
@@ -31,6 +31,8 @@ from opentelemetry.sdk.metrics.export import (
 from etl_telemetry.metrics import begin_of
 from etl_telemetry.runtime.continued import with_begins
 
+Merge = Callable[[MetricsData, Mapping[Any, AggregationTemporality]], MetricsData]
+"""Adds what other processes handed over, with the temporality that each kind shall have."""
 _Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 _NO_BUCKETS = Buckets(offset=0, bucket_counts=[])
 _SHORTLY_BEFORE = 60 * 10**9
@@ -41,13 +43,14 @@ the hour at which Prometheus refuses a sample as too old, and with it the whole 
 class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
 
-    def __init__(self, exporter: MetricExporter) -> None:
+    def __init__(self, exporter: MetricExporter, *, merge: Merge | None = None) -> None:
         # As the SDK's own periodic reader asks its exporter; there is no public way.
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
             preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
         )
         self._exporter = exporter
+        self._merge = merge
         self._seen: set[Hashable] = set()
         self._continued: set[str] = set()
         self.delivered = True
@@ -56,7 +59,10 @@ class ExportingReader(MetricReader):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
     ) -> None:
         new: set[Hashable] = set()
-        data = _with_zeros(with_begins(metrics_data), self._seen, new, self._continued)
+        metrics_data = with_begins(metrics_data)
+        if self._merge is not None:
+            metrics_data = self._merge(metrics_data, self._instrument_class_temporality)
+        data = _with_zeros(metrics_data, self._seen, new, self._continued)
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS
         if self.delivered:
