@@ -13,15 +13,13 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from opentelemetry.trace.status import Status, StatusCode
 
 from etl_telemetry import catalogue, guard, metrics, tracing
 from etl_telemetry.catalogue import TaskStatus
@@ -31,6 +29,8 @@ from etl_telemetry.celery.tasks import Subject
 from etl_telemetry.logs import log_context
 from etl_telemetry.pipelines import Run
 from etl_telemetry.runtime.relay import decode
+from etl_telemetry.runtime.relay.decode import RelayedSpan
+from etl_telemetry.runtime.relay.relay import Decode
 
 GRACE = 0.5
 """Seconds after the end of a child in which Celery may tell why it has ended it."""
@@ -60,7 +60,7 @@ class _Open:
     begun: Begun
     pid: int
     since: float
-    span: ReadableSpan | None
+    span: RelayedSpan | None
     """Its span as it was at the begin, or as it ended without the delivery's end."""
     due: float | None = None
     """When it is judged (`time.monotonic()`); None while its process lives."""
@@ -71,7 +71,7 @@ class _Open:
 class BlackBox:
     """Follow the deliveries of a worker's children (`runtime.relay.relay.Watcher`)."""
 
-    def __init__(self, export: Callable[[ReadableSpan], None]) -> None:
+    def __init__(self, export: Callable[[Any], None]) -> None:
         """`export` takes the spans of deliveries that were lost."""
         self._export = export
         self._open: dict[str, _Open] = {}
@@ -105,16 +105,16 @@ class BlackBox:
 
     # --- What the relay learns from the children, on its thread ---
 
-    def mark(self, pid: int, mark: bytes, of: Resource) -> None:
+    def mark(self, pid: int, mark: bytes, decoded: Decode) -> None:
         """Take the begin or the end of a delivery."""
         told = marks.read(mark)
         if isinstance(told, str):
             self._open.pop(told, None)
             return
-        span = next(decode.spans(told.span, of), None) if told.span else None
+        span = decoded(told.span) if told.span else None
         self._open[told.delivery] = _Open(told, pid, time.monotonic(), span)
 
-    def spans(self, pid: int, spans: list[ReadableSpan]) -> list[ReadableSpan]:
+    def spans(self, pid: int, spans: list[RelayedSpan]) -> list[RelayedSpan]:
         """Return the spans that are through; keep one whose delivery has not told its end."""
         through = []
         for span in spans:
@@ -156,7 +156,14 @@ class BlackBox:
             if still.due is not None:
                 ended_ns -= int((time.monotonic() - still.due + GRACE) * 1e9)
             if still.span is not None:
-                self._export(_terminal(still.span, still.begun, cause, ended_ns))
+                self._export(
+                    decode.closed(
+                        still.span,
+                        attributes=_attributes(still.begun, cause),
+                        error=cause.text,
+                        end_ns=ended_ns,
+                    )
+                )
             if cause.status is TaskStatus.LOST:
                 _report(still.begun, cause, max(0, ended_ns - still.begun.started_ns) / 1e9)
 
@@ -209,8 +216,8 @@ def _report(begun: Begun, cause: Cause, duration: float) -> None:
         context_api.detach(token)
 
 
-def _terminal(span: ReadableSpan, begun: Begun, cause: Cause, ended_ns: int) -> ReadableSpan:
-    """Return the span of a delivery that has ended, under its own id."""
+def _attributes(begun: Begun, cause: Cause) -> dict[str, object]:
+    """Return what is told of a delivery on the span that its process could not end."""
     more = {
         **_subject(begun).fields(),
         catalogue.TASK_STATUS: cause.status.value,
@@ -218,18 +225,4 @@ def _terminal(span: ReadableSpan, begun: Begun, cause: Cause, ended_ns: int) -> 
         catalogue.QUEUE_NAME: begun.queue,
         catalogue.WORKER_NAME: begun.worker,
     }
-    known = {key: value for key, value in more.items() if value is not None}
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes={**(span.attributes or {}), **known},  # type: ignore[dict-item]
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=Status(StatusCode.ERROR, cause.text),
-        start_time=span.start_time,
-        end_time=span.end_time or ended_ns,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    return {key: value for key, value in more.items() if value is not None}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
 
 from etl_telemetry import pipelines, values
 from etl_telemetry.celery.tasks import Subject, TaskTypes
@@ -58,7 +57,6 @@ class Begun:
         subject = Subject.of(request, name=task.name, types=types, run=run)
         span = trace.get_current_span()
         context = span.get_span_context()
-        recorded = isinstance(span, ReadableSpan) and context.trace_flags.sampled
         info = getattr(request, "delivery_info", None) or {}
         return cls(
             delivery=f"{context.span_id:016x}" if context.is_valid else os.urandom(8).hex(),
@@ -73,7 +71,7 @@ class Begun:
             retries=values.count(getattr(request, "retries", 0)) or 0,
             queue=_text(info.get("routing_key")),
             worker=_text(getattr(request, "hostname", None)),
-            span=relay.encoded(span) if recorded else b"",  # type: ignore[arg-type]
+            span=relay.encoded(span),
         )
 
     def to_mark(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -34,7 +34,7 @@ def resource(encoded: bytes) -> Resource:
     return Resource({})
 
 
-def spans(encoded: bytes, of: Resource) -> Iterator[ReadableSpan]:
+def spans(encoded: bytes, of: Resource) -> Iterator[RelayedSpan]:
     """Return finished spans, each with the resource of the process that made it."""
     for part in ExportTraceServiceRequest.FromString(encoded).resource_spans:
         for scope_spans in part.scope_spans:
@@ -100,6 +100,29 @@ class RelayedSpan(ReadableSpan):
     def dropped_links(self) -> int:
         """Links that the SDK's limits dropped."""
         return int(self._dropped[2])
+
+
+def closed(
+    span: RelayedSpan, *, attributes: Mapping[str, Any], error: str, end_ns: int
+) -> ReadableSpan:
+    """Return a span that ended with an error, where its own process could not tell.
+
+    `end_ns` counts where it has no end yet.
+    """
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes={**(span.attributes or {}), **attributes},
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=Status(StatusCode.ERROR, error),
+        start_time=span.start_time,
+        end_time=span.end_time or end_ns,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 def scope(encoded: Any, schema_url: str) -> InstrumentationScope | None:

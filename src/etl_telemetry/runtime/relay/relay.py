@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -17,6 +18,7 @@ from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.gate import Gate
 from etl_telemetry.runtime.relay import decode
+from etl_telemetry.runtime.relay.decode import RelayedSpan
 from etl_telemetry.runtime.relay.handing import build_handing, encoded_resource
 from etl_telemetry.runtime.relay.outbox import Outbox
 from etl_telemetry.runtime.relay.server import Server
@@ -27,13 +29,17 @@ _BUFFER = 1_048_576
 """Bytes asked for between the processes; the system may grant less (`net.core.wmem_max`)."""
 
 
+Decode = Callable[[bytes], RelayedSpan | None]
+"""Reads what `Relay.encoded` wrote in the process that a mark comes from."""
+
+
 class Watcher(Protocol):
     """Who understands marks, and what the end of a child means. Called on the relay's thread."""
 
-    def mark(self, pid: int, mark: bytes, of: Resource) -> None:
-        """Take a mark of a process with that resource, before the spans of its message."""
+    def mark(self, pid: int, mark: bytes, decoded: Decode) -> None:
+        """Take a mark, before the spans of its message; `decoded` reads a span within it."""
 
-    def spans(self, pid: int, spans: list[ReadableSpan]) -> list[ReadableSpan]:
+    def spans(self, pid: int, spans: list[RelayedSpan]) -> list[RelayedSpan]:
         """Return those that may be exported now."""
 
     def ended(self, pid: int, status: int | None) -> None:
@@ -112,9 +118,11 @@ class Relay:
         if self.outbox is not None:
             self.outbox.release(mark, measure=measure)
 
-    def encoded(self, span: ReadableSpan) -> bytes:
-        """Return a span as it may leave the process, though it has not ended yet."""
-        if self._gate is None:
+    def encoded(self, span: object) -> bytes:
+        """Return a span as it may leave the process, though it has not ended; empty for none."""
+        if self._gate is None or not isinstance(span, ReadableSpan):
+            return b""
+        if span.context is None or not span.context.trace_flags.sampled:
             return b""
         return bytes(encode_spans([self._gate.clean(span)]).SerializeToString())
 
@@ -142,7 +150,7 @@ class Relay:
         for kind, data in sections:
             if kind is Kind.MARK and self._watcher is not None:
                 with guard.absorb("reading a mark of a child"):
-                    self._watcher.mark(pid, data, of)
+                    self._watcher.mark(pid, data, partial(_span, of=of))
         if Kind.METRICS in found:
             self.store.add(found[Kind.METRICS], pid)
         if signals is None:
@@ -171,7 +179,7 @@ class Relay:
         if signals is not None and signals.spans is not None:
             signals.spans.add(span)
 
-    def _relay_spans(self, signals: Signals, pid: int, spans: list[ReadableSpan]) -> None:
+    def _relay_spans(self, signals: Signals, pid: int, spans: list[RelayedSpan]) -> None:
         if self._watcher is not None:
             spans = self._watcher.spans(pid, spans)
         for span in spans:
@@ -184,3 +192,7 @@ class Relay:
         except OSError:
             return False
         return True
+
+
+def _span(encoded: bytes, *, of: Resource) -> RelayedSpan | None:
+    return next(decode.spans(encoded, of), None)
