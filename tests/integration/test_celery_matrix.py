@@ -6,6 +6,7 @@ Each test drives a real worker, and reads what the embedded receiver got after i
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -269,3 +270,18 @@ def test_a_parent_that_is_busy_and_a_socket_that_is_full(matrix: Matrix) -> None
     assert drops[("queue_full",)] > 0
     assert query.sum_latest("task.executions", by=("status",)) == {("success",): 2}
     assert sum(query.sum_latest("jobs.units", by=()).values()) == 5_001
+
+
+def test_many_children_leave_as_many_series_as_one_process(matrix: Matrix) -> None:
+    """Each task in a process of its own. `RELAY_TASKS=10000` runs as many as the design names."""
+    tasks = int(os.environ.get("RELAY_TASKS", "100"))
+    with matrix.worker("--pool=prefork", "-c4", "--max-tasks-per-child=1") as running:
+        matrix.publish(f"for n in range({tasks}): work.apply_async((n % 9,), ignore_result=True)")
+        running.wait_for(lambda: matrix.count("ended") == tasks, "the last task", patience=3600)
+    matrix.check()
+    query = matrix.received.query
+    series = {name: len(query.series(name)) for name in ("jobs.units", "jobs.sizes")}
+    assert series == {"jobs.units": 1, "jobs.sizes": 1}
+    assert len(query.series("task.executions")) == 1
+    assert len(query.series("task.execution.duration")) == 1
+    assert len({line["pid"] for line in matrix.told()}) == tasks
