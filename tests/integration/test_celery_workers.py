@@ -49,11 +49,15 @@ def expected(tasks: int) -> dict[str, object]:
     }
 
 
+@pytest.mark.parametrize("relay", ["true", "false"])
 def test_children_that_live_for_one_task_deliver_everything(
-    broker: str, received: Received
+    relay: str, broker: str, received: Received
 ) -> None:
     """50 tasks in 50 processes: 50 spans, their logs, and a counter that sums to 50."""
-    with worker(broker, received, "--pool=prefork", "-c8", "--max-tasks-per-child=1"):
+    with worker(
+        broker, received, "--pool=prefork", "-c8", "--max-tasks-per-child=1",
+        variables={"ETL_TELEMETRY_RELAY": relay},
+    ):  # fmt: skip
         publish_and_wait(broker, received, tasks=TASKS)
     assert delivered(received) == expected(TASKS)
     assert len({s.resource["service.instance.id"] for s in received.query.spans(name=WORK)}) == 50
@@ -65,7 +69,7 @@ def test_without_the_flush_at_its_end_a_child_loses_what_it_holds(
     """The trap itself: `atexit` never runs in a pool child, so the test above needs the fix."""
     with worker(
         broker, received, "--pool=prefork", "-c4", "--max-tasks-per-child=1",
-        variables={"BREAK": "child_flush"},
+        variables={"BREAK": "child_flush", "ETL_TELEMETRY_RELAY": "false"},
     ):  # fmt: skip
         publish_and_wait(broker, received, tasks=6)
     assert delivered(received) != expected(6)

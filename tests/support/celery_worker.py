@@ -76,9 +76,11 @@ class Worker:
         """All that it printed so far."""
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+    def wait_for(
+        self, condition: Callable[[], object], what: str, *, patience: float = PATIENCE
+    ) -> None:
         """Wait until something is so; fail with the worker's log where it never is."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while not condition():
             if time.monotonic() > end or self.process.poll() is not None:
                 pytest.fail(f"{what} never came; the worker's log:\n{self.log}")

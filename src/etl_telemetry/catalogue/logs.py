@@ -107,6 +107,8 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
                      (TASK_ID, TASK_NAME)),
             LogEvent("message_rejected", "ERROR",
                      "A worker could not make sense of a message and refused it.", (ERROR_TYPE,)),
+            LogEvent("task_lost", "ERROR", "A delivery of a task ended with its process.",
+                     (*_TASK_FIELDS, TASK_STATUS, TASK_DURATION, ERROR_TYPE, EXCEPTION_MESSAGE)),
             LogEvent("worker_ready", "INFO", "A Celery worker accepts tasks.",
                      (WORKER_NAME, WORKER_PID)),
             LogEvent("worker_shutdown", "INFO", "A Celery worker ended.",

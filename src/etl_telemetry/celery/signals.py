@@ -31,7 +31,7 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
 from etl_telemetry import catalogue, guard
-from etl_telemetry.celery import refused
+from etl_telemetry.celery import refused, relay
 from etl_telemetry.celery.worker_state import WorkerState
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.table import tell_missing_extra
@@ -48,6 +48,7 @@ _log = logging.getLogger("etl_telemetry.celery")
 def connect(config: Config, lifecycle: Lifecycle) -> None:
     """Follow the life of this process, if it is a Celery worker or beat; idempotent."""
     guard.let_pass(SoftTimeLimitExceeded)
+    relay.connect(config, lifecycle)
     life = _Life(config, lifecycle)
     for signal, receiver in (
         (signals.worker_init, life.worker_begins),

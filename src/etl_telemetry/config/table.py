@@ -144,6 +144,9 @@ class Config:
         SECONDS, default=1.0, standard={"OTEL_BLRP_SCHEDULE_DELAY": MILLISECONDS}
     )
     """Seconds between exports of log records while fewer than a batch wait."""
+    relay: bool = setting(BOOLEAN, default=True)
+    """Whether the children of a Celery worker hand their telemetry to the worker's main process,
+    which exports it as one writer; False lets each child export for itself."""
 
     # --- What is recorded ---
 

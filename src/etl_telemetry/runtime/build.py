@@ -26,11 +26,11 @@ from etl_telemetry.redaction import Policy
 from etl_telemetry.runtime import exporters
 from etl_telemetry.runtime.batching import Batcher, BatchLimits
 from etl_telemetry.runtime.collecting import Collector, Postponed
-from etl_telemetry.runtime.current import Signals
+from etl_telemetry.runtime.current import Queue, Signals
 from etl_telemetry.runtime.gate import Gate
 from etl_telemetry.runtime.ids import NamedIds
 from etl_telemetry.runtime.loggers import LogOutlet
-from etl_telemetry.runtime.metric_export import ExportingReader
+from etl_telemetry.runtime.metric_export import ExportingReader, Merge
 from etl_telemetry.runtime.observed import ObservedSeries
 from etl_telemetry.runtime.resource import build_resource
 from etl_telemetry.runtime.sampling import DecidedSampler, IngressSampler
@@ -46,18 +46,19 @@ def build_signals(
     forks: int,
     postponed: Postponed,
     populate: Callable[[MeterProvider], None],
+    merge: Merge | None = None,
 ) -> Signals:
     """Return fresh SDK objects for this process.
 
-    `populate` creates the observable instruments in the new meter provider. No
-    provider registers an exit handler: the lifecycle ends all three under one
-    deadline.
+    `populate` creates the observable instruments in the new meter provider; `merge` adds
+    the metrics of the children for which this process is the relay. No provider registers
+    an exit handler: the lifecycle ends all three under one deadline.
     """
     resource = build_resource(config, detected, forks=forks)
     shutdowns: Shutdowns = []
     traces, finished, spans = _traces(config, resource, shutdowns)
     logs, records = _logs(config, resource, shutdowns)
-    metrics, collector = _metrics(config, resource, shutdowns, postponed)
+    metrics, collector = _metrics(config, resource, shutdowns, postponed, merge)
     if metrics is not None:
         populate(metrics)
     for way in (spans, records, collector):
@@ -93,6 +94,14 @@ def _traces(
             delay=config.span_delay,
         ),
     )
+    provider, gate = tracer_provider(config, resource, batcher)
+    return provider, gate.on_end, batcher
+
+
+def tracer_provider(
+    config: Config, resource: Resource, way: Queue[ReadableSpan]
+) -> tuple[TracerProvider, Gate]:
+    """Return a provider whose spans go through the gate, and then this way."""
     provider = TracerProvider(
         resource=resource,
         sampler=_sampler(config),
@@ -101,9 +110,9 @@ def _traces(
     )
     if config.baggage_keys:
         provider.add_span_processor(BaggageSpanProcessor(config.baggage_keys.__contains__))
-    gate = Gate(SpanOutlet(batcher), policy=Policy(allow=config.allow))
+    gate = Gate(SpanOutlet(way), policy=Policy(allow=config.allow))
     provider.add_span_processor(gate)
-    return provider, gate.on_end, batcher
+    return provider, gate
 
 
 def _logs(
@@ -122,27 +131,35 @@ def _logs(
             delay=config.log_delay,
         ),
     )
+    return logger_provider(config, resource, batcher), batcher
+
+
+def logger_provider(
+    config: Config, resource: Resource, way: Queue[ReadableLogRecord]
+) -> LoggerProvider:
+    """Return a provider whose log records go this way."""
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     if config.baggage_keys:  # Before the outlet: it must see the record first.
         provider.add_log_record_processor(BaggageLogProcessor(config.baggage_keys.__contains__))
-    provider.add_log_record_processor(LogOutlet(batcher))
-    return provider, batcher
+    provider.add_log_record_processor(LogOutlet(way))
+    return provider
 
 
 def _metrics(
-    config: Config, resource: Resource, shutdowns: Shutdowns, postponed: Postponed
+    config: Config,
+    resource: Resource,
+    shutdowns: Shutdowns,
+    postponed: Postponed,
+    merge: Merge | None,
 ) -> tuple[MeterProvider | None, Collector | None]:
     exporter = exporters.metric_exporter(config)
     if exporter is None:
         return None, None
     shutdowns.append(exporter.shutdown)
-    reader = ExportingReader(exporter, ObservedSeries(config.observer_instance_id))
-    views = []
-    if config.exponential_histograms:
-        views.append(
-            View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
-        )
-    provider = MeterProvider([reader], resource=resource, views=views, shutdown_on_exit=False)
+    reader = ExportingReader(exporter, ObservedSeries(config.observer_instance_id), merge=merge)
+    provider = MeterProvider(
+        [reader], resource=resource, views=views(config), shutdown_on_exit=False
+    )
 
     def collect() -> bool:
         with settled():
@@ -152,6 +169,13 @@ def _metrics(
     return provider, Collector(
         collect=collect, postponed=postponed, interval=config.metric_interval
     )
+
+
+def views(config: Config) -> list[View]:
+    """Return how the metrics are aggregated, where it is not as their instruments say."""
+    if not config.exponential_histograms:
+        return []
+    return [View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())]
 
 
 def _sampler(config: Config) -> Sampler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,8 +13,38 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from etl_telemetry import guard
 from etl_telemetry.catalogue import DropReason
-from etl_telemetry.runtime.batching import Batcher
-from etl_telemetry.runtime.collecting import Collector
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+class Flush(Protocol):
+    """A flush that was asked for."""
+
+    def wait(self, end: float) -> bool:
+        """Wait until `end` (`time.monotonic()`); tell whether all was delivered by then."""
+
+
+class WayOut(Protocol):
+    """How one signal leaves this process: exported here, or handed to a relay."""
+
+    def start(self) -> None:
+        """Start what it needs to run."""
+
+    def flush(self) -> Flush:
+        """Ask for all that waits to be delivered."""
+
+    def close(self) -> Flush:
+        """Take no more, and deliver what waits."""
+
+
+class Queue(WayOut, Protocol[Item_contra]):
+    """The way out of what comes one by one: spans, log records."""
+
+    def add(self, item: Item_contra) -> None:
+        """Take one item. Never blocks."""
+
+    def abandon(self) -> int:
+        """Count what is still here as not delivered, and drop it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,16 +59,16 @@ class Signals:
     """Makes log records."""
     finished: Callable[[ReadableSpan], None] | None
     """Takes a span that was not made by `traces`."""
-    spans: Batcher[ReadableSpan] | None
+    spans: Queue[ReadableSpan] | None
     """Where finished spans go."""
-    records: Batcher[ReadableLogRecord] | None
+    records: Queue[ReadableLogRecord] | None
     """Where log records go."""
-    collector: Collector | None
+    collector: WayOut | None
     """What collects and exports the metrics."""
     shutdowns: tuple[Callable[[], None], ...]
     """Close the exporters' connections."""
 
-    def ways(self) -> tuple[Batcher[ReadableSpan] | Batcher[ReadableLogRecord] | Collector, ...]:
+    def ways(self) -> tuple[WayOut, ...]:
         """Return the ways out that there are."""
         return tuple(way for way in (self.spans, self.records, self.collector) if way is not None)
 

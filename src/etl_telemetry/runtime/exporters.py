@@ -105,6 +105,15 @@ def log_exporter(config: Config) -> LogRecordExporter | None:
     return cast("LogRecordExporter | None", _exporter(_LOGS, config))
 
 
+def is_on(signal: str, config: Config) -> bool:
+    """Tell whether `traces`, `metrics` or `logs` are exported, without making the exporter."""
+    if signal == _TRACES.name and not config.tracing:
+        return False
+    if _replacement is not None:
+        return _replacement(signal) is not None
+    return bool(getattr(config, f"{signal}_exporter") != "none")
+
+
 def _exporter(signal: _Signal, config: Config) -> object:
     if _replacement is not None:
         return _replacement(signal.name)

@@ -8,7 +8,7 @@ import multiprocessing.util
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricsData
 
 from etl_telemetry import guard, values
 from etl_telemetry.catalogue import (
@@ -37,7 +38,8 @@ from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.loggers import DelegatingLoggerProvider
 from etl_telemetry.runtime.meters import DelegatingMeterProvider
 from etl_telemetry.runtime.quiet import quieten_exporters
-from etl_telemetry.runtime.resource import detect
+from etl_telemetry.runtime.relay.relay import Relay
+from etl_telemetry.runtime.resource import build_resource, detect
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
 
 _MAX_DEADLINE = 86_400.0  # Locks refuse more than they can count.
@@ -62,6 +64,19 @@ class Lifecycle:
         self._traces = DelegatingTracerProvider(self._current)
         self._metrics = DelegatingMeterProvider(self._current, self._postponed)
         self._logs = DelegatingLoggerProvider(self._current)
+        self.relay: Relay | None = None
+        """Hands telemetry over to the process that began it, in that process' children."""
+
+    def begin_relay(self) -> Relay | None:
+        """Make this process export for all that it forks from here on; None where that cannot be.
+
+        The caller begins to read (`Relay.begin`), before the first fork.
+        """
+        signals = ("traces", "metrics", "logs")
+        if self.relay is None and any(exporters.is_on(name, self.config) for name in signals):
+            with suppress(OSError):  # macOS has no such socket.
+                self.relay = Relay(self._current)
+        return self.relay
 
     def install(self) -> tuple[str, ...]:
         """Set the API's providers and the hooks of a process' life.
@@ -89,6 +104,8 @@ class Lifecycle:
         if signals is None:
             return True
         end = time.monotonic() + self._limit(deadline)
+        if self.relay is not None:
+            self.relay.settle(end)
         pending = [way.flush() for way in signals.ways()]  # All at once; then wait for each.
         return False not in [flush.wait(end) for flush in pending]
 
@@ -106,6 +123,8 @@ class Lifecycle:
         if not self._ending.acquire(timeout=limit):
             return False
         try:
+            if self.relay is not None:
+                self.relay.finish(end - limit / 2)
             signals = self._current.close(limit)
             if signals is not None:
                 self._lost = _close(signals, end, limit)
@@ -126,6 +145,8 @@ class Lifecycle:
         signals = self._current.renew()
         if signals is not None:
             signals.discard()
+        if self.relay is not None:
+            self.relay.store.clear()
         self._postponed.after_fork_in_child()
         self._lost = []
         rebuild.reset_after_fork()
@@ -140,13 +161,26 @@ class Lifecycle:
         return min(seconds, _MAX_DEADLINE)
 
     def _build(self, forks: int) -> Signals:
+        if self.relay is not None and self.relay.is_child:
+            return self.relay.build(
+                self.config,
+                build_resource(self.config, self._detected, forks=forks),
+                postponed=self._postponed,
+                populate=self._metrics.populate,
+            )
         return build_signals(
             self.config,
             self._detected,
             forks=forks,
             postponed=self._postponed,
             populate=self._metrics.populate,
+            merge=self._merged,
         )
+
+    def _merged(
+        self, data: MetricsData, temporalities: Mapping[Any, AggregationTemporality]
+    ) -> MetricsData:
+        return data if self.relay is None else self.relay.store.merged(data, temporalities)
 
     def _observe(self) -> None:
         """Report what every process reports about itself, when it collects anyway."""
@@ -181,6 +215,8 @@ class Lifecycle:
         return tuple(foreign)
 
     def _after_fork_in_child(self) -> None:
+        if self.relay is not None:
+            self.relay.after_fork_in_child()
         self._current.after_fork_in_child()
         self._postponed.after_fork_in_child()
         self._ending = threading.RLock()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 
-from etl_telemetry.runtime.current import Current
-
-if TYPE_CHECKING:
-    from etl_telemetry.runtime.batching import Batcher
+from etl_telemetry.runtime.current import Current, Queue
 
 
 class DelegatingLoggerProvider(LoggerProvider):
@@ -67,8 +64,8 @@ class DelegatingLogger(Logger):
 class LogOutlet(LogRecordProcessor):
     """Queue every log record."""
 
-    def __init__(self, batcher: Batcher[ReadableLogRecord]) -> None:
-        self._add = batcher.add
+    def __init__(self, way: Queue[ReadableLogRecord]) -> None:
+        self._add = way.add
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a read-only view of the record."""

@@ -9,7 +9,7 @@ with `created-timestamp-zero-ingestion`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import (
@@ -33,6 +33,8 @@ from etl_telemetry.runtime import totals
 from etl_telemetry.runtime.continued import with_begins
 from etl_telemetry.runtime.observed import ObservedSeries
 
+Merge = Callable[[MetricsData, Mapping[Any, AggregationTemporality]], MetricsData]
+"""Adds what other processes handed over, with the temporality that each kind shall have."""
 _Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 _NO_BUCKETS = Buckets(offset=0, bucket_counts=[])
 _SHORTLY_BEFORE = 60 * 10**9
@@ -43,7 +45,9 @@ the hour at which Prometheus refuses a sample as too old, and with it the whole 
 class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
 
-    def __init__(self, exporter: MetricExporter, observed: ObservedSeries) -> None:
+    def __init__(
+        self, exporter: MetricExporter, observed: ObservedSeries, *, merge: Merge | None = None
+    ) -> None:
         # As the SDK's own periodic reader asks its exporter; there is no public way.
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
@@ -51,6 +55,7 @@ class ExportingReader(MetricReader):
         )
         self._exporter = exporter
         self._observed = observed
+        self._merge = merge
         self._seen: set[Hashable] = set()
         self._continued: set[str] = set()
         self.delivered = True
@@ -59,8 +64,10 @@ class ExportingReader(MetricReader):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object
     ) -> None:
         new: set[Hashable] = set()
-        own = totals.with_totals(with_begins(metrics_data))
-        data = _with_zeros(own, self._seen, new, self._continued)
+        own = with_begins(metrics_data)
+        if self._merge is not None:
+            own = self._merge(own, self._instrument_class_temporality)
+        data = _with_zeros(totals.with_totals(own), self._seen, new, self._continued)
         data = self._observed.apart(data)
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS

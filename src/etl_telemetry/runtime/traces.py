@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -19,11 +19,8 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from etl_telemetry import guard
 from etl_telemetry.catalogue import SCOPE
-from etl_telemetry.runtime.current import Current
+from etl_telemetry.runtime.current import Current, Queue
 from etl_telemetry.tracing import FinishedSpan
-
-if TYPE_CHECKING:
-    from etl_telemetry.runtime.batching import Batcher
 
 _NOOP = trace.NoOpTracer()
 
@@ -136,8 +133,8 @@ def _decorator(
 class SpanOutlet(SpanProcessor):
     """Queue every sampled span that ends."""
 
-    def __init__(self, batcher: Batcher[ReadableSpan]) -> None:
-        self._add = batcher.add
+    def __init__(self, way: Queue[ReadableSpan]) -> None:
+        self._add = way.add
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue `span` if it is sampled."""
