@@ -47,13 +47,24 @@ from support.telemetry import telemetry
 
 OURS = (RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN)
 CONTEXT = {PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID, STEP_TYPE}
-# Looked at, not recorded: tests/django/test_connections.py and test_server.py.
+# Looked at, not recorded: tests/django/test_connections.py and test_server.py, tests/celery and
+# tests/observer.
 OBSERVED = {
+    "celery.beat.missed",
+    "celery.beat.next_due.timestamp",
+    "celery.messages.unacked",
+    "celery.queue.consumers",
+    "celery.queue.oldest_message.age",
+    "celery.worker.pool.size",
+    "celery.worker.tasks.active",
+    "celery.worker.tasks.prefetched",
+    "celery.worker.up",
     "database.client.connections",
     "database.pool.connections",
     "database.pool.waiting",
     "database.server.connections",
     "database.server.connections.limit",
+    "observer.readings",
 }
 EVENTS = {
     "pipeline_run_started",
