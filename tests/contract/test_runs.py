@@ -65,6 +65,7 @@ OBSERVED = {
     "database.server.connections",
     "database.server.connections.limit",
     "observer.readings",
+    "pipeline.active_run.age",
 }
 EVENTS = {
     "pipeline_run_started",

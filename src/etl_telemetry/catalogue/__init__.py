@@ -15,6 +15,7 @@ from etl_telemetry.catalogue.audit import AUDIT_EVENTS, AUDIT_FIELDS
 from etl_telemetry.catalogue.logs import LOG_EVENTS, LOG_FIELDS, LogEvent
 from etl_telemetry.catalogue.metrics import (
     ACTIVE_PIPELINE_RUNS,
+    ACTIVE_RUN_AGE,
     BEAT_MISSED,
     BEAT_NEXT_DUE,
     BOUNDS,
@@ -198,6 +199,7 @@ from etl_telemetry.catalogue.spans import (
 
 __all__ = [
     "ACTIVE_PIPELINE_RUNS",
+    "ACTIVE_RUN_AGE",
     "ALERT_ENDS_AT",
     "ALERT_FINGERPRINT",
     "ALERT_NAME",

@@ -142,6 +142,11 @@ PLATFORM_INFO = Metric(
     "etl_platform_info", "gauge", "", "Always 1; its labels tell what runs.",
     (VERSION, ENVIRONMENT, BUILD_DATE), "etl_platform_info",
 )  # fmt: skip
+ACTIVE_RUN_AGE = Metric(
+    "pipeline.active_run.age", "gauge", "s",
+    "Age of the oldest run of a pipeline that is pending or running now, read from the run table.",
+    (PIPELINE_NAME, ORGANIZATION), "pipeline_active_run_age_seconds", stability="development",
+)  # fmt: skip
 LAST_SUCCESS = Metric(
     "pipeline.last_success.timestamp", "gauge", "s",
     "Unix time at which a run of the pipeline last succeeded.",
@@ -268,7 +273,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION, TASK_EXECUTIONS,
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
-            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, HTTP_SERVER_DURATION,
+            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, ACTIVE_RUN_AGE, HTTP_SERVER_DURATION,
             DATABASE_QUERY_DURATION, DATABASE_ROWS, DATABASE_CONNECT_DURATION,
             DATABASE_TRANSACTIONS, DATABASE_CLIENT_CONNECTIONS, DATABASE_POOL_CONNECTIONS,
             DATABASE_POOL_WAITING, DATABASE_SERVER_CONNECTIONS, DATABASE_CONNECTION_LIMIT, DROPS,

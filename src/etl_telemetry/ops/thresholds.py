@@ -21,6 +21,12 @@ class Thresholds:
     """Runs of a pipeline within 30 minutes below which a share says nothing."""
     active_runs: float = 10.0
     """Runs that are pending or running, over all pipelines."""
+    long_run_factor: float = 3.0
+    """How many times longer than usual a run may take: than the mean, and 95 %, of last week."""
+    long_run_minutes: float = 15.0
+    """Minutes below which no run is long."""
+    long_run_hours: float = 6.0
+    """Hours after which a run of a pipeline without a history is long."""
     freshness_hours: float = 26.0
     """Hours since the last success of a pipeline: a day, and two hours of patience."""
     rejected_ratio: float = 0.05
@@ -35,6 +41,8 @@ class Thresholds:
     """Messages that wait in a queue."""
     database_connections: float = 50.0
     """Connections open to a database server."""
+    database_connection_ratio: float = 0.8
+    """Share of the connections that a database server allows, 0 to 1."""
     silent_seconds: float = 180.0
     """Seconds without a metric of a service: three of the default export intervals."""
     collector_queue_ratio: float = 0.5

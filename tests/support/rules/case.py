@@ -13,6 +13,7 @@ process that ends and begins again; labels that an alert has, and series that it
 
 LOOK_AT_DAYS = frozenset(
     {
+        "PipelineLongRunning",
         "PipelineNotFresh",
         "PipelineDidNotRun",
         "RunBurnRateHigh",

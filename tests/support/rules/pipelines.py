@@ -53,6 +53,44 @@ _FAILURE_RATE = (
     ),
 )  # fmt: skip
 
+_AGE = series("pipeline_active_run_age_seconds", "observer", **DAILY)
+
+
+def _took(seconds: int, of: dict[str, str] = DAILY) -> dict[str, str]:
+    """Return the histogram of a pipeline whose runs take so long, one run in 4 minutes."""
+    name, low, high = "pipeline_execution_duration_seconds", "600", "3600"
+    of = {**of, "status": "success"}
+    short = "0+1x500" if seconds <= int(low) else "0x500"
+    middle = "0+1x500" if seconds <= int(high) else "0x500"
+    return {
+        series(f"{name}_bucket", le=low, **of): short,
+        series(f"{name}_bucket", le=high, **of): middle,
+        series(f"{name}_bucket", le="+Inf", **of): "0+1x500",
+        series(f"{name}_sum", **of): f"0+{seconds}x500",
+        series(f"{name}_count", **of): "0+1x500",
+    }
+
+
+_LONG = (
+    Case("PipelineLongRunning", "fires", "half an hour where runs take less than ten minutes",
+         {**_took(600), _AGE: "1801x500"}, at="20h", firing=(labels(**DAILY),),
+         summary="daily of acme: a run has been active for 30m 1s"),
+    Case("PipelineLongRunning", "quiet", "twice as long as usual",
+         {**_took(600), _AGE: "1100x500"}, at="20h"),
+    Case("PipelineLongRunning", "quiet", "four hours, as always: past the histogram's last bound",
+         {**_took(14_400), _AGE: "15000x500"}, at="20h"),
+    Case("PipelineLongRunning", "missing", "no history: seven hours are long",
+         {_AGE: "25200x500"}, at="20h", firing=(labels(**DAILY),)),
+    Case("PipelineLongRunning", "missing", "no history: five hours may be right",
+         {_AGE: "18000x500"}, at="20h"),
+    Case("PipelineLongRunning", "restart", "the run has ended and the next one is young",
+         {**_took(600), _AGE: "1801x200 60x300"}, at="20h"),
+    Case("PipelineLongRunning", "labels", "the same name in another organization takes long",
+         {**_took(600), _AGE: "1801x500", **_took(3_600, OTHER),
+          series("pipeline_active_run_age_seconds", "observer", **OTHER): "1801x500"},
+         at="20h", firing=(labels(**DAILY),)),
+)  # fmt: skip
+
 _ACTIVE = series("active_pipeline_runs", "observer")
 _TOO_MANY = (
     Case("TooManyActiveRuns", "fires", "eleven runs for six minutes", {_ACTIVE: "11x10"},
@@ -148,5 +186,5 @@ _MISMATCH = (
           _rows("processed", instance="b"): "40x30"}, at="20m"),
 )  # fmt: skip
 
-CASES = (*_FAILURE_RATE, *_TOO_MANY, *_NOT_FRESH, *_DID_NOT_RUN, *_REJECTED, *_MISMATCH)
+CASES = (*_FAILURE_RATE, *_LONG, *_TOO_MANY, *_NOT_FRESH, *_DID_NOT_RUN, *_REJECTED, *_MISMATCH)
 """All of them."""

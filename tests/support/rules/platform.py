@@ -56,5 +56,28 @@ _CONNECTIONS = (
          at="10m", firing=(labels(database_type="postgresql"),)),
 )  # fmt: skip
 
-CASES = (*_SERVICES, *_OBSERVERS, *_CONNECTIONS)
+
+def _server(state: str, instance: str = "observer", alias: str = "default") -> str:
+    return series("database_server_connections", instance, database_alias=alias, state=state)
+
+
+_LIMIT = series("database_server_connections_limit", "observer", database_alias="default")
+_NEAR = (
+    Case("DatabaseConnectionsNearLimit", "fires", "85 of 100, most of them idle",
+         {_server("active"): "5x10", _server("idle"): "80x10", _LIMIT: "100x10"},
+         at="4m", firing=(labels(database_alias="default"),),
+         summary="default: 85% of the connections that the server allows are open"),
+    Case("DatabaseConnectionsNearLimit", "quiet", "80 of 100 are allowed",
+         {_server("idle"): "80x10", _LIMIT: "100x10"}, at="8m"),
+    Case("DatabaseConnectionsNearLimit", "missing", "the server tells no limit",
+         {_server("idle"): "80x10"}, at="8m"),
+    Case("DatabaseConnectionsNearLimit", "restart", "two observers see the same connections",
+         {_server("idle"): "50x10", _server("idle", "b"): "50x10", _LIMIT: "100x10"}, at="8m"),
+    Case("DatabaseConnectionsNearLimit", "labels", "the server that is full, and no other",
+         {_server("idle"): "85x10", _LIMIT: "100x10", _server("idle", alias="other"): "85x10",
+          series("database_server_connections_limit", database_alias="other"): "500x10"},
+         at="8m", firing=(labels(database_alias="default"),)),
+)  # fmt: skip
+
+CASES = (*_SERVICES, *_OBSERVERS, *_CONNECTIONS, *_NEAR)
 """All of them."""

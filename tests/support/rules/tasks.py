@@ -59,5 +59,34 @@ _FAILURES = (
          at="25m", firing=(labels(task_type="load"),)),
 )  # fmt: skip
 
-CASES = (*_QUEUES, *_LOST, *_FAILURES)
+_WORKER = series("celery_worker_up", "observer", worker_name="etl@one")
+_WORKERS = (
+    Case("CeleryWorkerDown", "fires", "it has not answered for five minutes",
+         {_WORKER: "1x5 0x20"}, at="12m", firing=(labels(worker_name="etl@one"),),
+         summary="Worker etl@one does not answer any more"),
+    Case("CeleryWorkerDown", "quiet", "it answers", {_WORKER: "1x20"}, at="12m"),
+    Case("CeleryWorkerDown", "missing", "it has been gone for so long that its series has ended",
+         {_WORKER: "1x5 0x1 stale"}, at="12m"),
+    Case("CeleryWorkerDown", "restart", "it comes back", {_WORKER: "1x5 0x1 1x20"}, at="12m"),
+    Case("CeleryWorkerDown", "labels", "the worker that is gone, and no other",
+         {_WORKER: "0x20", series("celery_worker_up", "observer", worker_name="etl@two"): "1x20"},
+         at="12m", firing=(labels(worker_name="etl@one"),)),
+)  # fmt: skip
+
+_MISSED = series("celery_beat_missed_total", "observer", schedule_name="nightly")
+_SCHEDULES = (
+    Case("MissedSchedule", "fires", "once is enough", {_MISSED: "0x5 1x30"},
+         at="7m", firing=(labels(schedule_name="nightly"),), value="1",
+         summary="Schedule nightly was due and nothing was sent"),
+    Case("MissedSchedule", "quiet", "an hour later", {_MISSED: "0x5 1x90"}, at="60m"),
+    Case("MissedSchedule", "missing", "there is no observer", {}, at="20m"),
+    Case("MissedSchedule", "restart", "another observer goes on from zero",
+         {_MISSED: "2x20 0x40"}, at="30m"),
+    Case("MissedSchedule", "labels", "the schedule that was missed, and no other",
+         {_MISSED: "0x5 1x30",
+          series("celery_beat_missed_total", "observer", schedule_name="hourly"): "0x40"},
+         at="10m", firing=(labels(schedule_name="nightly"),)),
+)  # fmt: skip
+
+CASES = (*_QUEUES, *_LOST, *_FAILURES, *_WORKERS, *_SCHEDULES)
 """All of them."""

@@ -18,6 +18,7 @@ def group(limits: Thresholds) -> Group:
         "pipelines",
         (
             _failure_rate(limits),
+            _long_running(limits),
             _too_many_active(limits),
             _not_fresh(limits),
             _did_not_run(),
@@ -50,6 +51,47 @@ and
             f"More than {percent(limits.failure_ratio)} of the runs that ended within 30 minutes "
             f"failed or were lost (at least {number(limits.failure_minimum)} runs ended)."
         ),
+    )
+
+
+def _long_running(limits: Thresholds) -> Alert:
+    age = f"max by ({_PIPELINE}) (pipeline_active_run_age_seconds)"
+    duration = "pipeline_execution_duration_seconds"
+    usual = """{status="success"}[7d]))"""
+    factor = number(limits.long_run_factor)
+    return Alert(
+        name="PipelineLongRunning",
+        # The mean too: the histogram's last bound is an hour, and quantiles end there.
+        expr=f"""
+(
+  {age}
+  > {factor} * histogram_quantile(
+    0.95, sum by ({_PIPELINE}, le) (increase({duration}_bucket{usual}
+  )
+  and
+  {age}
+  > {factor} * (
+    sum by ({_PIPELINE}) (increase({duration}_sum{usual}
+    /
+    (sum by ({_PIPELINE}) (increase({duration}_count{usual} > 0)
+  )
+  and
+  {age} > {number(limits.long_run_minutes * 60)}
+)
+or
+(
+  {age} > {number(limits.long_run_hours * 3600)}
+  unless
+  sum by ({_PIPELINE}) (increase({duration}_count{usual} > 0
+)
+""",
+        summary=f"{_NAMED}: a run has been active for {{{{ $value | humanizeDuration }}}}",
+        description=(
+            f"More than {factor} times what runs of this pipeline took in the last week, or "
+            f"more than {number(limits.long_run_hours)} hours where there is no week to compare "
+            "with: it hangs, its worker is gone, or there is far more to do than usual."
+        ),
+        dashboard="etl-pipeline",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert, Group, number
+from etl_telemetry.ops.rules.model import Alert, Group, number, percent
 from etl_telemetry.ops.thresholds import Thresholds
 
 _SERVICE = "deployment_environment_name, job"
@@ -10,7 +10,15 @@ _SERVICE = "deployment_environment_name, job"
 
 def group(limits: Thresholds) -> Group:
     """Return the alerts of the platform's services."""
-    return Group("platform", (_service_down(limits), _observer_silent(), _connections(limits)))
+    return Group(
+        "platform",
+        (
+            _service_down(limits),
+            _observer_silent(),
+            _connections(limits),
+            _connection_limit(limits),
+        ),
+    )
 
 
 def _service_down(limits: Thresholds) -> Alert:
@@ -73,6 +81,31 @@ max by (deployment_environment_name, database_type) (database_connections_active
         description=(
             f"More than {number(limits.database_connections)} connections are open: a pool is too "
             "large, or connections are not given back. The server refuses new ones at its maximum."
+        ),
+        dashboard="etl-database",
+    )
+
+
+def _connection_limit(limits: Thresholds) -> Alert:
+    return Alert(
+        name="DatabaseConnectionsNearLimit",
+        severity="critical",
+        wait="2m",
+        expr=f"""
+sum by (deployment_environment_name, database_alias) (
+  max by (deployment_environment_name, database_alias, state) (database_server_connections)
+)
+/
+max by (deployment_environment_name, database_alias) (database_server_connections_limit)
+> {number(limits.database_connection_ratio)}
+""",
+        summary=(
+            "{{ $labels.database_alias }}: {{ $value | humanizePercentage }} of the connections "
+            "that the server allows are open"
+        ),
+        description=(
+            f"More than {percent(limits.database_connection_ratio)}: at the limit the server "
+            "refuses new ones, and requests and tasks fail."
         ),
         dashboard="etl-database",
     )

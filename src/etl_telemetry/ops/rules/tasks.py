@@ -10,7 +10,16 @@ _TYPE = "deployment_environment_name, task_type"
 
 def group(limits: Thresholds) -> Group:
     """Return the alerts of tasks and queues."""
-    return Group("tasks", (_queue_size(limits), _lost(), _failures(limits)))
+    return Group(
+        "tasks",
+        (
+            _queue_size(limits),
+            _lost(),
+            _failures(limits),
+            _worker_down(),
+            _missed_schedule(),
+        ),
+    )
 
 
 def _queue_size(limits: Thresholds) -> Alert:
@@ -77,6 +86,40 @@ and
             f"More than {percent(limits.task_failure_ratio)} of the deliveries that ended within "
             "15 minutes failed or were lost "
             f"(at least {number(limits.task_failure_minimum)} ended)."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _worker_down() -> Alert:
+    return Alert(
+        name="CeleryWorkerDown",
+        wait="3m",
+        expr="max by (deployment_environment_name, worker_name) (celery_worker_up) == 0",
+        summary="Worker {{ $labels.worker_name }} does not answer any more",
+        description=(
+            "It answered within the last 15 minutes: it was stopped, killed, or its main process "
+            "hangs. Its tasks are delivered again where they acknowledge late."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _missed_schedule() -> Alert:
+    return Alert(
+        name="MissedSchedule",
+        wait="0m",
+        keep="15m",
+        expr="""
+round(
+  sum by (deployment_environment_name, schedule_name) (
+    increase(celery_beat_missed_total[15m])
+  )
+) > 0
+""",
+        summary="Schedule {{ $labels.schedule_name }} was due and nothing was sent",
+        description=(
+            "{{ $value }} times within 15 minutes: beat is down, hangs, or cannot reach the broker."
         ),
         dashboard="etl-celery",
     )
