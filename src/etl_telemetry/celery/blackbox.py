@@ -62,6 +62,8 @@ class _Open:
     since: float
     span: RelayedSpan | None
     """Its span as it was at the begin, or as it ended without the delivery's end."""
+    has_ended: bool = False
+    """Whether the span is the ended one."""
     due: float | None = None
     """When it is judged (`time.monotonic()`); None while its process lives."""
     exit: int | None = None
@@ -109,7 +111,9 @@ class BlackBox:
         """Take the begin or the end of a delivery."""
         told = marks.read(mark)
         if isinstance(told, str):
-            self._open.pop(told, None)
+            still = self._open.pop(told, None)
+            if still is not None and still.has_ended and still.span is not None:
+                self._export(still.span)  # It came in a message before this one.
             return
         span = decoded(told.span) if told.span else None
         self._open[told.delivery] = _Open(told, pid, time.monotonic(), span)
@@ -123,7 +127,7 @@ class BlackBox:
             if still is None:
                 through.append(span)
             else:
-                still.span = span
+                still.span, still.has_ended = span, True
         return through
 
     def ended(self, pid: int, status: int | None) -> None:
