@@ -23,6 +23,9 @@ from etl_telemetry.runtime.relay.wire import Kind
 _POLL = 0.5
 """Seconds between looks at children where the system cannot tell of their end by itself."""
 _SOON = 0.05
+_REST = 0.02
+"""Seconds between two reads. A reader that waits is woken by each message, and takes the CPU from
+whoever sends it; one that rests takes many at once. The socket holds what comes meanwhile."""
 _ALL = 8_000_000
 """Bytes to read before looking elsewhere: more than a socket's buffer holds."""
 
@@ -108,6 +111,8 @@ class Server:
             self._inboxes.pop(pid, None)
             self._receiver.ended(pid, status)
         if self._ending is None:
+            if not self._asked:
+                time.sleep(_REST)
             return False
         return (empty and not self._children) or time.monotonic() > self._ending
 
