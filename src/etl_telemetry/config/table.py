@@ -145,8 +145,8 @@ class Config:
     )
     """Seconds between exports of log records while fewer than a batch wait."""
     relay: bool = setting(BOOLEAN, default=True)
-    """Whether the children of a Celery worker hand their telemetry to the worker's main process,
-    which exports it as one writer; False lets each child export for itself."""
+    """Whether the children of a Celery worker, and gunicorn's workers with our hook, hand their
+    telemetry to their main process, which is the one writer; False lets each export for itself."""
 
     # --- What is recorded ---
 

@@ -64,6 +64,7 @@ class Relay:
         """Whether this process hands over, instead of exporting."""
         self._current = current
         self._watcher: Watcher | None = None
+        self._begun = False
         self._gate: Gate | None = None
         reading, self._sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
@@ -71,8 +72,9 @@ class Relay:
 
     def begin(self, watcher: Watcher | None = None) -> None:
         """Begin to read; `watcher` learns of the children's marks and ends."""
-        self._watcher = watcher
-        if self._server is not None:
+        if self._server is not None and not self._begun:
+            self._begun = True
+            self._watcher = watcher
             self._server.start()
 
     # --- In a child ---
