@@ -141,6 +141,16 @@ def wait(running: Worker, matrix: Matrix, number: int, *events: str) -> None:
     running.wait_for(lambda: matrix.count(*wanted) >= number, f"{number} of {wanted}")
 
 
+def test_children_that_are_spawned(matrix: Matrix) -> None:
+    """They inherit no socket, and find it by its name; one that is killed is lost, once."""
+    with matrix.worker(*PREFORK, worker_pool_start_method="spawn") as running:
+        matrix.publish("for n in range(5): work.delay(n)\nfail.delay(5); die.delay(6)")
+        wait(running, matrix, 7)
+        running.wait_for(lambda: matrix.received.names()["run/support.relay_app.die"], "it")
+    matrix.check()
+    assert len(matrix.received.query.series("jobs.units")) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -17,7 +17,10 @@ First and last: Celery calls receivers in the order in which they were connected
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -30,8 +33,10 @@ from etl_telemetry.celery.blackbox import BlackBox
 from etl_telemetry.celery.tasks import TaskTypes
 from etl_telemetry.config import Config
 from etl_telemetry.runtime.lifecycle import Lifecycle
+from etl_telemetry.runtime.relay.relay import Relay
 
 _UID = "etl_telemetry.relay"
+_VARIABLE = "ETL_TELEMETRY_RELAY_SOCKET"
 _KEY = "_etl_telemetry_delivery"
 """Attribute of Celery's request object that names the delivery."""
 
@@ -58,6 +63,7 @@ class _Wiring:
 
     def __init__(self, config: Config, lifecycle: Lifecycle) -> None:
         self._types = TaskTypes(config.task_types)
+        self._socket, self._service = config.relay_socket, config.service_name
         self._lifecycle = lifecycle
         self._blackbox: BlackBox | None = None
 
@@ -67,13 +73,23 @@ class _Wiring:
         """Begin the relay, if this worker forks children."""
         with guard.absorb("celery relay begin"):
             kind = instance.pool_cls
-            forks = getattr(instance, "pool_start_method", "fork") == "fork"  # Celery 5.7.
-            if not forks or not isinstance(kind, type) or not issubclass(kind, TaskPool):
+            if not isinstance(kind, type) or not issubclass(kind, TaskPool):
                 return
             relay = self._lifecycle.begin_relay()
-            if relay is not None and self._blackbox is None:
-                self._blackbox = BlackBox(relay.export)
-                relay.begin(self._blackbox)
+            if relay is None or self._blackbox is not None:
+                return
+            self._blackbox = BlackBox(relay.export)
+            with guard.absorb("celery relay socket"):
+                self._listen(relay, spawns=getattr(instance, "pool_start_method", "") == "spawn")
+            relay.begin(self._blackbox)
+
+    def _listen(self, relay: Relay, *, spawns: bool) -> None:
+        """Let those join that are not forked: a new interpreter inherits no socket."""
+        path = None if self._socket is None else Path(self._socket)
+        if path is None and spawns:
+            path = Path(tempfile.mkdtemp(prefix="etl-telemetry-")) / "relay"
+        if path is not None and relay.listen(path, self._service) and spawns:
+            os.environ[_VARIABLE] = str(path)
 
     def worker_ready(self, *, sender: Any, **_: object) -> None:
         """Learn the exit codes of children that Celery reaps before the relay has seen them end.

@@ -148,6 +148,11 @@ class Config:
     """Whether the children of a Celery worker, and gunicorn's workers with our hook, hand their
     telemetry to their main process, which is the one writer; False lets each export for itself."""
 
+    relay_socket: str | None = setting(TEXT, default=None)
+    """Path of a socket in a directory that only this user may enter. A Celery worker listens there
+    for its service; its spawned children, commands and scripts that name it hand over to it, and
+    export for themselves where nobody answers."""
+
     # --- What is recorded ---
 
     sampler: str = setting(

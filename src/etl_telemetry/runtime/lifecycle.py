@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -38,6 +39,7 @@ from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.loggers import DelegatingLoggerProvider
 from etl_telemetry.runtime.meters import DelegatingMeterProvider
 from etl_telemetry.runtime.quiet import quieten_exporters
+from etl_telemetry.runtime.relay import named
 from etl_telemetry.runtime.relay.relay import Relay
 from etl_telemetry.runtime.resource import build_resource, detect
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
@@ -72,11 +74,36 @@ class Lifecycle:
 
         The caller begins to read (`Relay.begin`), before the first fork.
         """
-        signals = ("traces", "metrics", "logs")
-        if self.relay is None and any(exporters.is_on(name, self.config) for name in signals):
+        if self.relay is not None and self.relay.is_joined:
+            self._leave_relay()  # This process is one itself.
+        if self.relay is None and self._exports():
             with suppress(OSError):  # macOS has no such socket.
                 self.relay = Relay(self._current)
         return self.relay
+
+    def _join_relay(self) -> None:
+        """Hand over to a relay of this service that runs on this host, where one answers."""
+        path = self.config.relay_socket
+        if path is not None and self.config.relay and self._exports():
+            joined = named.connect(Path(path), self.config.service_name)
+            if joined is not None:
+                self.relay = Relay(self._current, joined=joined)
+
+    def _leave_relay(self) -> None:
+        """Export from here on."""
+        relay, self.relay = self.relay, None
+        signals = self._current.renew()
+        if signals is not None:
+            signals.discard()
+        if relay is not None:
+            relay.leave()
+
+    def _relay_is_gone(self) -> None:
+        if self.relay is not None and self.relay.is_joined and not self._current.closed:
+            self._leave_relay()
+
+    def _exports(self) -> bool:
+        return any(exporters.is_on(name, self.config) for name in ("traces", "metrics", "logs"))
 
     def install(self) -> tuple[str, ...]:
         """Set the API's providers and the hooks of a process' life.
@@ -85,6 +112,7 @@ class Lifecycle:
         provider: there we cooperate, and its fork behaviour holds, not ours.
         """
         exporters.load(self.config)
+        self._join_relay()
         # Before anything that a fork in another thread could take along half made.
         os.register_at_fork(after_in_child=self._after_fork_in_child)
         foreign = self._set_providers()
@@ -167,6 +195,7 @@ class Lifecycle:
                 build_resource(self.config, self._detected, forks=forks),
                 postponed=self._postponed,
                 populate=self._metrics.populate,
+                gone=self._relay_is_gone,
             )
         return build_signals(
             self.config,

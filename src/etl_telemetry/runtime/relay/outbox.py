@@ -53,11 +53,16 @@ class Outbox:
         resource: bytes,
         queue_sizes: tuple[int, int],
         collect: Callable[[], bytes | None],
+        gone: Callable[[], None],
     ) -> None:
-        """Send by `sending`; `collect` gives OTLP metrics, empty for none, None for not now."""
+        """Send by `sending`; `collect` gives OTLP metrics, empty for none, None for not now.
+
+        `gone` hears, once, that nobody reads any more.
+        """
         self._socket = sending
         self._resource: Section = (Kind.RESOURCE, resource)
         self._collect = collect
+        self._tell_gone = gone
         self._spans: deque[ReadableSpan] = deque(maxlen=queue_sizes[0])
         self._records: deque[ReadableLogRecord] = deque(maxlen=queue_sizes[1])
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
@@ -208,6 +213,7 @@ class Outbox:
         self._refuse(len(self._spans) + len(self._records) + len(self._waiting))
         for waiting in (self._spans, self._records, self._marks, self._waiting):
             waiting.clear()
+        self._tell_gone()
 
     def _refuse(self, count: int = 1) -> None:
         guard.drop(
