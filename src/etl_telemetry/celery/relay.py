@@ -66,6 +66,7 @@ class _Wiring:
         self._socket, self._service = config.relay_socket, config.service_name
         self._lifecycle = lifecycle
         self._blackbox: BlackBox | None = None
+        self._pool_child: int | None = None
 
     # --- In the main process ---
 
@@ -128,39 +129,42 @@ class _Wiring:
         with guard.absorb("celery relay child"):
             relay = self._lifecycle.relay
             if relay is not None and relay.is_child:
+                self._lifecycle.prepare()
                 last = f"{_UID}.last"
                 signals.task_prerun.connect(self.begun, weak=False, dispatch_uid=last)
                 signals.task_postrun.connect(self.ended, weak=False, dispatch_uid=last)
+                self._pool_child = os.getpid()
 
     def hold(self, **_: object) -> None:
-        """Keep what the other receivers say."""
-        with guard.absorb("celery relay hold"):
-            if self._lifecycle.relay is not None:
-                self._lifecycle.relay.hold()
+        """Keep what the other receivers say, in a process that has a last one."""
+        relay = self._lifecycle.relay
+        if relay is not None and self._pool_child == os.getpid():
+            relay.hold()
 
     def begun(self, *, task: Any, **_: object) -> None:
         """Hand over that a delivery has begun."""
+        relay = self._lifecycle.relay
+        if relay is None:
+            return
+        mark = None
         with guard.absorb("celery relay begun"):
-            relay = self._lifecycle.relay
-            if relay is None:
-                return
-            mark = None
             if not task.request.is_eager:  # That one is a part of whatever runs it.
                 begun = marks.Begun.of(task, types=self._types, relay=relay)
                 setattr(task.request, _KEY, begun.delivery)
                 mark = begun.to_mark()
+        with guard.absorb("celery relay hand-over"):
             relay.release(mark)
 
     def ended(self, *, task: Any, **_: object) -> None:
         """Hand over how a delivery has ended, and what it measured."""
-        with guard.absorb("celery relay ended"):
-            relay = self._lifecycle.relay
-            if relay is None:
-                return
-            delivery = getattr(task.request, _KEY, None)
-            # An exit is the parent's to report: it sees every kind of end.
-            exits = not isinstance(sys.exception(), (Exception, NoneType))
-            mark = None if exits or not isinstance(delivery, str) else marks.ended(delivery)
+        relay = self._lifecycle.relay
+        if relay is None:
+            return
+        delivery = getattr(task.request, _KEY, None)
+        # An exit is the parent's to report: it sees every kind of end.
+        exits = not isinstance(sys.exception(), (Exception, NoneType))
+        mark = None if exits or not isinstance(delivery, str) else marks.ended(delivery)
+        with guard.absorb("celery relay hand-over"):
             relay.release(mark, measure=not task.request.is_eager)
 
     def _here(self) -> BlackBox | None:

@@ -6,6 +6,7 @@ import atexit
 import logging
 import multiprocessing.util
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +45,7 @@ from etl_telemetry.runtime.relay.relay import Relay
 from etl_telemetry.runtime.resource import build_resource, detect
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
 
+_LINUX = sys.platform == "linux"
 _MAX_DEADLINE = 86_400.0  # Locks refuse more than they can count.
 _log = logging.getLogger("etl_telemetry")
 
@@ -69,6 +71,10 @@ class Lifecycle:
         self.relay: Relay | None = None
         """Hands telemetry over to the process that began it, in that process' children."""
 
+    def prepare(self) -> None:
+        """Build what this process needs now, instead of at its first use."""
+        self._current.get()
+
     def begin_relay(self) -> Relay | None:
         """Make this process export for all that it forks from here on; None where that cannot be.
 
@@ -76,15 +82,15 @@ class Lifecycle:
         """
         if self.relay is not None and self.relay.is_joined:
             self._leave_relay()  # This process is one itself.
-        if self.relay is None and self._exports():
-            with suppress(OSError):  # macOS has no such socket.
+        if self.relay is None and self._may_relay():
+            with suppress(OSError):  # No descriptor left, or a sandbox that allows none.
                 self.relay = Relay(self._current)
         return self.relay
 
     def _join_relay(self) -> None:
         """Hand over to a relay of this service that runs on this host, where one answers."""
         path = self.config.relay_socket
-        if path is not None and self.config.relay and self._exports():
+        if path is not None and self.config.relay and self._may_relay():
             joined = named.connect(Path(path), self.config.service_name)
             if joined is not None:
                 self.relay = Relay(self._current, joined=joined)
@@ -102,8 +108,10 @@ class Lifecycle:
         if self.relay is not None and self.relay.is_joined and not self._current.closed:
             self._leave_relay()
 
-    def _exports(self) -> bool:
-        return any(exporters.is_on(name, self.config) for name in ("traces", "metrics", "logs"))
+    def _may_relay(self) -> bool:
+        # Linux: elsewhere there is no SOCK_SEQPACKET, or nothing that tells of a process' end.
+        signals = ("traces", "metrics", "logs")
+        return _LINUX and any(exporters.is_on(name, self.config) for name in signals)
 
     def install(self) -> tuple[str, ...]:
         """Set the API's providers and the hooks of a process' life.

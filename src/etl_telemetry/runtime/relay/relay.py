@@ -91,7 +91,7 @@ class Relay:
 
         False where another relay listens there.
         """
-        listening = named.listen(path)
+        listening = None if self._server is None else named.listen(path)
         if listening is None or self._server is None:
             return False
         self._server.listen(listening, service)
@@ -159,12 +159,12 @@ class Relay:
 
     def settle(self, end: float) -> bool:
         """Wait until what was handed over by now is with the exporters' queues."""
-        return self._server is None or self._server.settle(end)
+        return self._server is None or not self._begun or self._server.settle(end)
 
     def finish(self, end: float) -> None:
         """Take what the children hand over until they have ended, `end` at the latest."""
         server, self._server = self._server, None
-        if server is None or self.is_child:
+        if server is None or not self._begun:
             return
         server.finish(end)
         self._sending.close()
@@ -184,8 +184,9 @@ class Relay:
             if kind is Kind.MARK and self._watcher is not None:
                 with guard.absorb("reading a mark of a child"):
                     self._watcher.mark(pid, data, partial(_span, of=of))
-        if Kind.METRICS in found:
-            self.store.add(found[Kind.METRICS], pid)
+        with guard.absorb("relaying metrics"):
+            if Kind.METRICS in found:
+                self.store.add(found[Kind.METRICS], pid)
         if signals is None:
             return
         if Kind.SPANS in found and signals.spans is not None:
