@@ -180,7 +180,16 @@ def demo_time(results: Mapping[str, float]) -> Iterator[str]:
     return table(("Installed environment to report", "To reach", "Ledger equals telemetry"), [row])
 
 
-MEASURED = {"runtime": runtime_costs, "logs": log_costs, "demo": demo_time}
+def relay_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Compare what a delivery costs whom, by the way its telemetry leaves its process."""
+    rows = (
+        (name, f"{c['cpu_ms']:.2f} ms", f"{c['relay_cpu_ms']:.2f} ms", f"{c['ms']:.2f} ms")
+        for name, c in results.items()
+    )
+    return table(("A delivery", "CPU of the child", "CPU of the relay", "On the clock"), rows)
+
+
+MEASURED = {"runtime": runtime_costs, "logs": log_costs, "demo": demo_time, "relay": relay_costs}
 
 
 class Measured(Generated):

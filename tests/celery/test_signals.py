@@ -19,11 +19,14 @@ from etl_telemetry.runtime import log_bridge
 NAMES = (
     "worker_init", "beat_init", "after_setup_logger", "after_setup_task_logger",
     "worker_process_init", "worker_process_shutdown", "worker_ready", "worker_shutdown",
+    "celeryd_after_setup", "task_prerun", "task_postrun", "task_failure", "task_revoked",
 )  # fmt: skip
 
 
 class Calls:
     """Stand in for the life cycle, and remember what it was asked."""
+
+    relay = None
 
     def __init__(self) -> None:
         self.made: list[tuple[str, float]] = []

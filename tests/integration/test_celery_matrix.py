@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from support.celery_worker import PATIENCE, Received, Worker, environment, recei
 
 __all__ = ["broker", "broker_server", "received"]
 
+WITH_GEVENT = pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
 STATUS = {"ended": "success", "failed": "failed", "lost": "lost", "left": "lost"}
 
 
@@ -141,6 +143,16 @@ def wait(running: Worker, matrix: Matrix, number: int, *events: str) -> None:
     running.wait_for(lambda: matrix.count(*wanted) >= number, f"{number} of {wanted}")
 
 
+def test_children_that_are_spawned(matrix: Matrix) -> None:
+    """They inherit no socket, and find it by its name; one that is killed is lost, once."""
+    with matrix.worker(*PREFORK, worker_pool_start_method="spawn") as running:
+        matrix.publish("for n in range(5): work.delay(n)\nfail.delay(5); die.delay(6)")
+        wait(running, matrix, 7)
+        running.wait_for(lambda: matrix.received.names()["run/support.relay_app.die"], "it")
+    matrix.check()
+    assert len(matrix.received.query.series("jobs.units")) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -148,8 +160,9 @@ def wait(running: Worker, matrix: Matrix, number: int, *events: str) -> None:
         (*PREFORK, "--autoscale=4,1"),
         ("--pool=threads", "-c3"),
         ("--pool=solo",),
+        pytest.param(("--pool=gevent", "-c5"), marks=WITH_GEVENT),
     ],
-    ids=["one task per child", "autoscale", "threads", "solo"],
+    ids=["one task per child", "autoscale", "threads", "solo", "gevent"],
 )
 def test_every_pool(options: tuple[str, ...], matrix: Matrix) -> None:
     """Successes and failures, whichever pool runs them, and however often children change."""
@@ -285,3 +298,22 @@ def test_many_children_leave_as_many_series_as_one_process(matrix: Matrix) -> No
     assert len(query.series("task.executions")) == 1
     assert len(query.series("task.execution.duration")) == 1
     assert len({line["pid"] for line in matrix.told()}) == tasks
+
+
+def test_a_kill_of_the_main_process_loses_what_it_had_not_exported(matrix: Matrix) -> None:
+    """Spans and records of longer ago have arrived; the metrics of its last interval have not."""
+    with matrix.worker(*PREFORK) as running:
+        matrix.publish("for n in range(6): work.delay(n)")
+        running.wait_for(lambda: len(matrix.arrived()["parts"]) == 6, "the spans")  # type: ignore[arg-type]
+        matrix.publish("hang.delay(7)")
+        wait(running, matrix, 7, "measured")
+        running.process.kill()
+        running.process.wait()
+    arrived = matrix.arrived()
+    assert (arrived["deliveries"], arrived["counted"]) == (6, {})
+    # Nobody is left to report the seventh; its child died with the main process.
+    (pid,) = [line["pid"] for line in matrix.told() if line["n"] == 7 and line["event"] == "begun"]
+    end = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < end, "the child outlived its parent"
+        time.sleep(0.1)

@@ -17,7 +17,10 @@ First and last: Celery calls receivers in the order in which they were connected
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -30,8 +33,10 @@ from etl_telemetry.celery.blackbox import BlackBox
 from etl_telemetry.celery.tasks import TaskTypes
 from etl_telemetry.config import Config
 from etl_telemetry.runtime.lifecycle import Lifecycle
+from etl_telemetry.runtime.relay.relay import Relay
 
 _UID = "etl_telemetry.relay"
+_VARIABLE = "ETL_TELEMETRY_RELAY_SOCKET"
 _KEY = "_etl_telemetry_delivery"
 """Attribute of Celery's request object that names the delivery."""
 
@@ -58,8 +63,10 @@ class _Wiring:
 
     def __init__(self, config: Config, lifecycle: Lifecycle) -> None:
         self._types = TaskTypes(config.task_types)
+        self._socket, self._service = config.relay_socket, config.service_name
         self._lifecycle = lifecycle
         self._blackbox: BlackBox | None = None
+        self._pool_child: int | None = None
 
     # --- In the main process ---
 
@@ -67,13 +74,23 @@ class _Wiring:
         """Begin the relay, if this worker forks children."""
         with guard.absorb("celery relay begin"):
             kind = instance.pool_cls
-            forks = getattr(instance, "pool_start_method", "fork") == "fork"  # Celery 5.7.
-            if not forks or not isinstance(kind, type) or not issubclass(kind, TaskPool):
+            if not isinstance(kind, type) or not issubclass(kind, TaskPool):
                 return
             relay = self._lifecycle.begin_relay()
-            if relay is not None and self._blackbox is None:
-                self._blackbox = BlackBox(relay.export)
-                relay.begin(self._blackbox)
+            if relay is None or self._blackbox is not None:
+                return
+            self._blackbox = BlackBox(relay.export)
+            with guard.absorb("celery relay socket"):
+                self._listen(relay, spawns=getattr(instance, "pool_start_method", "") == "spawn")
+            relay.begin(self._blackbox)
+
+    def _listen(self, relay: Relay, *, spawns: bool) -> None:
+        """Let those join that are not forked: a new interpreter inherits no socket."""
+        path = None if self._socket is None else Path(self._socket)
+        if path is None and spawns:
+            path = Path(tempfile.mkdtemp(prefix="etl-telemetry-")) / "relay"
+        if path is not None and relay.listen(path, self._service) and spawns:
+            os.environ[_VARIABLE] = str(path)
 
     def worker_ready(self, *, sender: Any, **_: object) -> None:
         """Learn the exit codes of children that Celery reaps before the relay has seen them end.
@@ -112,39 +129,42 @@ class _Wiring:
         with guard.absorb("celery relay child"):
             relay = self._lifecycle.relay
             if relay is not None and relay.is_child:
+                self._lifecycle.prepare()
                 last = f"{_UID}.last"
                 signals.task_prerun.connect(self.begun, weak=False, dispatch_uid=last)
                 signals.task_postrun.connect(self.ended, weak=False, dispatch_uid=last)
+                self._pool_child = os.getpid()
 
     def hold(self, **_: object) -> None:
-        """Keep what the other receivers say."""
-        with guard.absorb("celery relay hold"):
-            if self._lifecycle.relay is not None:
-                self._lifecycle.relay.hold()
+        """Keep what the other receivers say, in a process that has a last one."""
+        relay = self._lifecycle.relay
+        if relay is not None and self._pool_child == os.getpid():
+            relay.hold()
 
     def begun(self, *, task: Any, **_: object) -> None:
         """Hand over that a delivery has begun."""
+        relay = self._lifecycle.relay
+        if relay is None:
+            return
+        mark = None
         with guard.absorb("celery relay begun"):
-            relay = self._lifecycle.relay
-            if relay is None:
-                return
-            mark = None
             if not task.request.is_eager:  # That one is a part of whatever runs it.
                 begun = marks.Begun.of(task, types=self._types, relay=relay)
                 setattr(task.request, _KEY, begun.delivery)
                 mark = begun.to_mark()
+        with guard.absorb("celery relay hand-over"):
             relay.release(mark)
 
     def ended(self, *, task: Any, **_: object) -> None:
         """Hand over how a delivery has ended, and what it measured."""
-        with guard.absorb("celery relay ended"):
-            relay = self._lifecycle.relay
-            if relay is None:
-                return
-            delivery = getattr(task.request, _KEY, None)
-            # An exit is the parent's to report: it sees every kind of end.
-            exits = not isinstance(sys.exception(), (Exception, NoneType))
-            mark = None if exits or not isinstance(delivery, str) else marks.ended(delivery)
+        relay = self._lifecycle.relay
+        if relay is None:
+            return
+        delivery = getattr(task.request, _KEY, None)
+        # An exit is the parent's to report: it sees every kind of end.
+        exits = not isinstance(sys.exception(), (Exception, NoneType))
+        mark = None if exits or not isinstance(delivery, str) else marks.ended(delivery)
+        with guard.absorb("celery relay hand-over"):
             relay.release(mark, measure=not task.request.is_eager)
 
     def _here(self) -> BlackBox | None:

@@ -145,8 +145,13 @@ class Config:
     )
     """Seconds between exports of log records while fewer than a batch wait."""
     relay: bool = setting(BOOLEAN, default=True)
-    """Whether the children of a Celery worker hand their telemetry to the worker's main process,
-    which exports it as one writer; False lets each child export for itself."""
+    """Whether the children of a Celery worker, and gunicorn's workers with our hook, hand their
+    telemetry to their main process, which is the one writer; False lets each export for itself."""
+
+    relay_socket: str | None = setting(TEXT, default=None)
+    """Path of a socket in a directory that only this user may enter. A Celery worker listens there
+    for its service; its spawned children, commands and scripts that name it hand over to it, and
+    export for themselves where nobody answers."""
 
     # --- What is recorded ---
 

@@ -6,11 +6,13 @@ import atexit
 import logging
 import multiprocessing.util
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -38,10 +40,12 @@ from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.loggers import DelegatingLoggerProvider
 from etl_telemetry.runtime.meters import DelegatingMeterProvider
 from etl_telemetry.runtime.quiet import quieten_exporters
+from etl_telemetry.runtime.relay import named
 from etl_telemetry.runtime.relay.relay import Relay
 from etl_telemetry.runtime.resource import build_resource, detect
 from etl_telemetry.runtime.traces import DelegatingTracerProvider
 
+_LINUX = sys.platform == "linux"
 _MAX_DEADLINE = 86_400.0  # Locks refuse more than they can count.
 _log = logging.getLogger("etl_telemetry")
 
@@ -67,16 +71,47 @@ class Lifecycle:
         self.relay: Relay | None = None
         """Hands telemetry over to the process that began it, in that process' children."""
 
+    def prepare(self) -> None:
+        """Build what this process needs now, instead of at its first use."""
+        self._current.get()
+
     def begin_relay(self) -> Relay | None:
         """Make this process export for all that it forks from here on; None where that cannot be.
 
         The caller begins to read (`Relay.begin`), before the first fork.
         """
-        signals = ("traces", "metrics", "logs")
-        if self.relay is None and any(exporters.is_on(name, self.config) for name in signals):
-            with suppress(OSError):  # macOS has no such socket.
+        if self.relay is not None and self.relay.is_joined:
+            self._leave_relay()  # This process is one itself.
+        if self.relay is None and self._may_relay():
+            with suppress(OSError):  # No descriptor left, or a sandbox that allows none.
                 self.relay = Relay(self._current)
         return self.relay
+
+    def _join_relay(self) -> None:
+        """Hand over to a relay of this service that runs on this host, where one answers."""
+        path = self.config.relay_socket
+        if path is not None and self.config.relay and self._may_relay():
+            joined = named.connect(Path(path), self.config.service_name)
+            if joined is not None:
+                self.relay = Relay(self._current, joined=joined)
+
+    def _leave_relay(self) -> None:
+        """Export from here on."""
+        relay, self.relay = self.relay, None
+        signals = self._current.renew()
+        if signals is not None:
+            signals.discard()
+        if relay is not None:
+            relay.leave()
+
+    def _relay_is_gone(self) -> None:
+        if self.relay is not None and self.relay.is_joined and not self._current.closed:
+            self._leave_relay()
+
+    def _may_relay(self) -> bool:
+        # Linux: elsewhere there is no SOCK_SEQPACKET, or nothing that tells of a process' end.
+        signals = ("traces", "metrics", "logs")
+        return _LINUX and any(exporters.is_on(name, self.config) for name in signals)
 
     def install(self) -> tuple[str, ...]:
         """Set the API's providers and the hooks of a process' life.
@@ -85,6 +120,7 @@ class Lifecycle:
         provider: there we cooperate, and its fork behaviour holds, not ours.
         """
         exporters.load(self.config)
+        self._join_relay()
         # Before anything that a fork in another thread could take along half made.
         os.register_at_fork(after_in_child=self._after_fork_in_child)
         foreign = self._set_providers()
@@ -167,6 +203,7 @@ class Lifecycle:
                 build_resource(self.config, self._detected, forks=forks),
                 postponed=self._postponed,
                 populate=self._metrics.populate,
+                gone=self._relay_is_gone,
             )
         return build_signals(
             self.config,

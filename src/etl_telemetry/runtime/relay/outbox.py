@@ -11,6 +11,7 @@ SDK's sums, where they need no more room, and are lost only with the process.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -35,6 +36,8 @@ Item = TypeVar("Item")
 _HELD = 64
 """Items that are held at most: a hold that nobody releases costs delay, not data."""
 _MARKS = 1_000
+_LATER = frozenset({errno.ENOBUFS, errno.ENOMEM})
+"""Errors of a system that is short of memory; any other one means that nobody reads any more."""
 _PAUSE = 0.05
 """Seconds between two tries at the end, where the socket tells of room too late."""
 
@@ -53,11 +56,16 @@ class Outbox:
         resource: bytes,
         queue_sizes: tuple[int, int],
         collect: Callable[[], bytes | None],
+        gone: Callable[[], None],
     ) -> None:
-        """Send by `sending`; `collect` gives OTLP metrics, empty for none, None for not now."""
+        """Send by `sending`; `collect` gives OTLP metrics, empty for none, None for not now.
+
+        `gone` hears, once, that nobody reads any more.
+        """
         self._socket = sending
         self._resource: Section = (Kind.RESOURCE, resource)
         self._collect = collect
+        self._tell_gone = gone
         self._spans: deque[ReadableSpan] = deque(maxlen=queue_sizes[0])
         self._records: deque[ReadableLogRecord] = deque(maxlen=queue_sizes[1])
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
@@ -132,7 +140,7 @@ class Outbox:
         while True:
             self.push()
             left = end - time.monotonic()
-            if self._gone:
+            if self._gone or self._socket.fileno() < 0:
                 return False
             if not self._left():
                 return True
@@ -168,8 +176,9 @@ class Outbox:
                 self._socket.send(self._waiting[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except (BlockingIOError, InterruptedError):
                 return False
-            except OSError:
-                self._parent_is_gone()
+            except OSError as error:
+                if error.errno not in _LATER:
+                    self._relay_is_gone()
                 return False
             # Only now: an interruption in between sends it twice, which the reader finds out.
             self._waiting.popleft()
@@ -203,11 +212,12 @@ class Outbox:
         self._waiting.extend(wire.datagrams(sections, pid=self._pid, sequence=self._sequence))
         return True
 
-    def _parent_is_gone(self) -> None:
+    def _relay_is_gone(self) -> None:
         self._gone = True
         self._refuse(len(self._spans) + len(self._records) + len(self._waiting))
         for waiting in (self._spans, self._records, self._marks, self._waiting):
             waiting.clear()
+        self._tell_gone()
 
     def _refuse(self, count: int = 1) -> None:
         guard.drop(

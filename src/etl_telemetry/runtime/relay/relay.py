@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -17,7 +19,7 @@ from etl_telemetry.config import Config
 from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.current import Current, Signals
 from etl_telemetry.runtime.gate import Gate
-from etl_telemetry.runtime.relay import decode
+from etl_telemetry.runtime.relay import decode, named
 from etl_telemetry.runtime.relay.decode import RelayedSpan
 from etl_telemetry.runtime.relay.handing import build_handing, encoded_resource
 from etl_telemetry.runtime.relay.outbox import Outbox
@@ -55,31 +57,52 @@ class Watcher(Protocol):
 class Relay:
     """The relay of a process tree: its receiver where it began, and a sender in each child."""
 
-    def __init__(self, current: Current) -> None:
-        """Make the socket; raises `OSError` where the system has no such socket."""
+    def __init__(self, current: Current, *, joined: socket.socket | None = None) -> None:
+        """Make the socket, or use one that was `joined`; raises `OSError` where there is none."""
         self.store = Store()
         self.outbox: Outbox | None = None
         """What this process hands over with; None in the process that relays."""
-        self.is_child = False
+        self.is_child = joined is not None
         """Whether this process hands over, instead of exporting."""
+        self.is_joined = joined is not None
+        """Whether the relay is a process that did not fork this one, and may end before it."""
         self._current = current
         self._watcher: Watcher | None = None
+        self._begun = False
+        self._path: Path | None = None
         self._gate: Gate | None = None
-        reading, self._sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server: Server | None = None
+        if joined is not None:
+            self._sending = joined
+        else:
+            reading, self._sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._server = Server(reading, self._echo, self)
         self._sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        self._server: Server | None = Server(reading, self._echo, self)
 
     def begin(self, watcher: Watcher | None = None) -> None:
         """Begin to read; `watcher` learns of the children's marks and ends."""
-        self._watcher = watcher
-        if self._server is not None:
+        if self._server is not None and not self._begun:
+            self._begun = True
+            self._watcher = watcher
             self._server.start()
+
+    def listen(self, path: Path, service: str) -> bool:
+        """Let others of this service join by a path, before `begin`; raises `OSError`.
+
+        False where another relay listens there.
+        """
+        listening = None if self._server is None else named.listen(path)
+        if listening is None or self._server is None:
+            return False
+        self._server.listen(listening, service)
+        self._path = path
+        return True
 
     # --- In a child ---
 
     def after_fork_in_child(self) -> None:
         """Become a sender."""
-        self.is_child, self.outbox, self._gate = True, None, None
+        self.is_child, self.outbox, self._gate, self._path = True, None, None, None
         server, self._server = self._server, None
         if server is not None:
             server.after_fork_in_child()
@@ -91,8 +114,9 @@ class Relay:
         *,
         postponed: Postponed,
         populate: Callable[[MeterProvider], None],
+        gone: Callable[[], None],
     ) -> Signals:
-        """Return the SDK objects of a child."""
+        """Return the SDK objects of a child; `gone` hears that its relay has ended."""
 
         def make_outbox(collect: Callable[[], bytes | None]) -> Outbox:
             return Outbox(
@@ -100,6 +124,7 @@ class Relay:
                 resource=encoded_resource(resource),
                 queue_sizes=(config.span_queue_size, config.log_queue_size),
                 collect=collect,
+                gone=gone,
             )
 
         signals, self.outbox, self._gate = build_handing(
@@ -128,17 +153,25 @@ class Relay:
 
     # --- In the parent ---
 
+    def leave(self) -> None:
+        """Hand nothing over any more."""
+        self._sending.close()
+
     def settle(self, end: float) -> bool:
         """Wait until what was handed over by now is with the exporters' queues."""
-        return self._server is None or self._server.settle(end)
+        return self._server is None or not self._begun or self._server.settle(end)
 
     def finish(self, end: float) -> None:
         """Take what the children hand over until they have ended, `end` at the latest."""
         server, self._server = self._server, None
-        if server is None or self.is_child:
+        if server is None or not self._begun:
             return
         server.finish(end)
         self._sending.close()
+        if self._path is not None:
+            with suppress(OSError):  # It is made again by the next one.
+                self._path.unlink(missing_ok=True)
+                self._path.parent.rmdir()
         if self._watcher is not None:
             self._watcher.close()
 
@@ -151,8 +184,9 @@ class Relay:
             if kind is Kind.MARK and self._watcher is not None:
                 with guard.absorb("reading a mark of a child"):
                     self._watcher.mark(pid, data, partial(_span, of=of))
-        if Kind.METRICS in found:
-            self.store.add(found[Kind.METRICS], pid)
+        with guard.absorb("relaying metrics"):
+            if Kind.METRICS in found:
+                self.store.add(found[Kind.METRICS], pid)
         if signals is None:
             return
         if Kind.SPANS in found and signals.spans is not None:

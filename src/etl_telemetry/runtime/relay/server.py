@@ -17,12 +17,16 @@ from typing import Protocol
 
 from etl_telemetry import guard
 from etl_telemetry.catalogue import DropReason
-from etl_telemetry.runtime.relay import wire
+from etl_telemetry.runtime.relay import named, wire
 from etl_telemetry.runtime.relay.wire import Kind
 
 _POLL = 0.5
 """Seconds between looks at children where the system cannot tell of their end by itself."""
 _SOON = 0.05
+_REST = 0.02
+"""Seconds between two reads. A reader that waits is woken by each message, and takes the CPU from
+whoever sends it; one that rests takes many at once. The socket holds what comes meanwhile."""
+_EMPTY, _MORE, _CLOSED = object(), object(), object()
 _ALL = 8_000_000
 """Bytes to read before looking elsewhere: more than a socket's buffer holds."""
 
@@ -53,6 +57,9 @@ class Server:
         self._socket = reading
         self._echo = echo
         self._receiver = receiver
+        self._listening: socket.socket | None = None
+        self._service = ""
+        self._connections: list[socket.socket] = []
         self._inboxes: dict[int, wire.Inbox] = {}
         self._children: dict[int, int | None] = {}
         """Descriptors by process id; None where there is none to have."""
@@ -63,6 +70,10 @@ class Server:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def listen(self, listening: socket.socket, service: str) -> None:
+        """Read also from those who connect there and belong to this service; before `start`."""
+        self._listening, self._service = listening, service
 
     def settle(self, end: float) -> bool:
         """Wait until all that was handed over by now has been read."""
@@ -81,12 +92,14 @@ class Server:
         self._echo(wire.datagrams([(Kind.ECHO, b"")], pid=0, sequence=1)[0])  # Wake it up.
         self._thread.join(max(0.0, end - time.monotonic()) + _SOON)
         if not self._thread.is_alive():
-            self._socket.close()
+            for mine in self._sockets():
+                mine.close()
         return not self._children
 
     def after_fork_in_child(self) -> None:
         """Close the copies of what belongs to the parent."""
-        self._socket.close()
+        for mine in self._sockets():
+            mine.close()
         for descriptor in list(self._children.values()):
             if descriptor is not None:
                 with suppress(OSError):
@@ -108,13 +121,16 @@ class Server:
             self._inboxes.pop(pid, None)
             self._receiver.ended(pid, status)
         if self._ending is None:
+            if not self._asked:
+                time.sleep(_REST)
             return False
         return (empty and not self._children) or time.monotonic() > self._ending
 
     def _wait(self, due: float | None) -> dict[int, int | None]:
         """Wait for anything; return who has ended, and how."""
         poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
+        for mine in self._sockets():
+            poll.register(mine, select.POLLIN)
         pids = {fd: pid for pid, fd in self._children.items() if fd is not None}
         for descriptor in pids:
             poll.register(descriptor, select.POLLIN)
@@ -132,20 +148,46 @@ class Server:
                 os.close(watched)
         return ended
 
+    def _sockets(self) -> list[socket.socket]:
+        listening = [] if self._listening is None else [self._listening]
+        return [self._socket, *listening, *self._connections]
+
     def _read(self) -> bool:
-        """Read what is there; tell whether the socket is empty now."""
+        """Read what is there; tell whether it was all there is."""
+        self._accept()
+        empty = self._read_from(self._socket) is not _MORE
+        for connection in list(self._connections):
+            found = self._read_from(connection)
+            if found is _CLOSED:
+                self._connections.remove(connection)
+                connection.close()
+            empty = empty and found is not _MORE
+        return empty
+
+    def _accept(self) -> None:
+        while self._listening is not None:
+            try:
+                connection = named.accept(self._listening, self._service)
+            except BlockingIOError:
+                return
+            if connection is not None:
+                self._connections.append(connection)
+
+    def _read_from(self, reading: socket.socket) -> object:
         read = 0
         while read < _ALL:  # Whoever has ended had its datagrams before these.
             try:
-                datagram = self._socket.recv(wire.MAX_DATAGRAM, socket.MSG_DONTWAIT)
+                datagram = reading.recv(wire.MAX_DATAGRAM, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return True
+                return _EMPTY
+            except OSError:
+                return _CLOSED
             if not datagram:
-                return True  # Nobody can write any more.
+                return _CLOSED
             read += len(datagram)
             with guard.absorb("reading what a child handed over"):
                 self._take(datagram)
-        return False
+        return _MORE
 
     def _take(self, datagram: bytes) -> None:
         part = wire.read(datagram)

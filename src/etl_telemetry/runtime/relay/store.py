@@ -220,7 +220,9 @@ class Store:
                     point, start_time_unix_nano=begun, time_unix_nano=now
                 )
             elif stream.kind != "gauge":  # Of a gauge, what this process says itself counts.
-                together[key] = points.added(here, point)
+                together[key] = dataclasses.replace(
+                    points.added(here, point), start_time_unix_nano=here.start_time_unix_nano
+                )
         if temporality is not _DELTA and stream.kind != "gauge":
             together = {k: self._begun_once(stream, k, point) for k, point in together.items()}
         merged = _metric(stream, list(together.values()), temporality)
