@@ -142,6 +142,17 @@ def run(sources: Sequence[Source], lead: Lead, *, once: bool = False) -> bool:
     return True
 
 
+def lead(config: Config) -> Lead:
+    """Return the lock that fits: in the project's database where there is one, else of this host.
+
+    For a process that cannot be asked, such as beat.
+    """
+    of_project = None
+    if find_spec("django") is not None:
+        of_project = import_module("etl_telemetry.django.lead").of_project(config)
+    return of_project or file_lead(config)
+
+
 def file_lead(config: Config, path: Path | None = None) -> FileLead:
     """Return the lock of this host: a file, by default one for service and instance id."""
     name = "".join(

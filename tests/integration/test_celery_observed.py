@@ -110,10 +110,12 @@ def test_the_observer_says_when_the_broker_is_down(received: Received) -> None:
     done = once("redis://user:secret@127.0.0.1:1/0", received)
     assert (done.returncode, done.stdout) == (0, "")
     failed = [log for log in received.query.logs() if log.body == "observer_source_failed"]
-    assert {str(log.attributes["observer.source"]): log.attributes["reason"] for log in failed} == {
-        name: "ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused."
-        for name in ("queues", "workers")
-    }
+    assert {
+        str(log.attributes["observer.source"]): log.attributes["reason"] for log in failed
+    } == dict.fromkeys(
+        ("queues", "workers"),
+        "ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.",
+    )
 
 
 @pytest.mark.parametrize(
