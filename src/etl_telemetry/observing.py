@@ -74,7 +74,7 @@ def command(
         for source in found:
             say(source.name)
     elif not run(found, lead, once=options.once):
-        say("Another observer reports.")
+        say("Nothing was read: another observer reports, or the log says why this one cannot.")
 
 
 def _seconds(text: str) -> float:
