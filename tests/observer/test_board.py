@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -118,8 +119,13 @@ def test_sources_post_at_the_same_time(seen: Telemetry, board: Board) -> None:
             board.end(name)
             board.post(name, [size(name, 1)])
 
-    with ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(work, names))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(work, names))
+    finally:
+        sys.setswitchinterval(before)
     assert told(seen) == {"celery.queue.size": {labels({"queue.name": name}): 1 for name in names}}
 
 
