@@ -39,7 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "observer",
-        "read queues, workers and schedules, and report them, without Django",
+        "read queues, workers and schedules, and report them",
         "etl_telemetry.celery.observer_command",
     ),
 )

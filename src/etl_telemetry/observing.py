@@ -74,7 +74,7 @@ def command(
         for source in found:
             say(source.name)
     elif not run(found, lead, once=options.once):
-        say("Another observer reports.")
+        say("Nothing was read: another observer reports, or the log says why this one cannot.")
 
 
 def _seconds(text: str) -> float:
@@ -140,6 +140,17 @@ def run(sources: Sequence[Source], lead: Lead, *, once: bool = False) -> bool:
             telemetry.force_flush()
             observer.release()
     return True
+
+
+def lead(config: Config) -> Lead:
+    """Return the lock that fits: in the project's database where there is one, else of this host.
+
+    For a process that cannot be asked, such as beat.
+    """
+    of_project = None
+    if find_spec("django") is not None:
+        of_project = import_module("etl_telemetry.django.lead").of_project(config)
+    return of_project or file_lead(config)
 
 
 def file_lead(config: Config, path: Path | None = None) -> FileLead:

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from etl_telemetry.config import Config
 from support.deployment import COLLECTOR, documents, expand, settings, size, variables
 from support.engines.table import engine_of
 
@@ -256,6 +257,18 @@ def test_gateways_have_their_own_addresses_and_volumes() -> None:
         "whenDeleted": "Retain",
         "whenScaled": "Retain",
     }
+
+
+def test_one_observer_runs_and_the_next_one_waits() -> None:
+    """One replica: an update brings the new one before the old one ends, and the lock decides."""
+    observer = by_name("Deployment", "etl-observer")["spec"]
+    assert (observer["replicas"], observer["strategy"]["rollingUpdate"]) == (
+        1,
+        {"maxSurge": 1, "maxUnavailable": 0},
+    )
+    pod = observer["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["python", "manage.py", "telemetry_observer"]
+    assert pod["terminationGracePeriodSeconds"] > 2 * Config().deadline
 
 
 def test_no_secret_is_inlined() -> None:

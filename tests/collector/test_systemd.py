@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from etl_telemetry.config import Config
 from support.deployment import COLLECTOR, size, variables
 
 FOLDER = COLLECTOR / "systemd"
-UNITS = sorted(FOLDER.glob("*.service"))
+UNITS = sorted(FOLDER.glob("etl-otelcol-*.service"))
+OBSERVER = FOLDER / "etl-telemetry-observer.service"
+ALL = [*UNITS, OBSERVER]
+PYTHON = "/opt/etl-platform/.venv/bin/python"
 BINARY = "/usr/local/bin/etl-otelcol"
 # systemd's own score, from 0 (sealed) to 100 (bare): its mark for up to 20 is "OK".
 EXPOSURE = 20
@@ -37,12 +41,12 @@ def environment(unit: Path) -> dict[str, str]:
 
 
 def installed(folder: Path) -> Path:
-    """Lay the units into a root of their own, where the Collector's program exists."""
+    """Lay the units into a root of their own, where the programs exist."""
     system = folder / "etc" / "systemd" / "system"
     shutil.copytree(FOLDER, system)
-    program = folder / BINARY[1:]
-    program.parent.mkdir(parents=True)
-    program.touch(mode=0o755)
+    for program in (folder / BINARY[1:], folder / PYTHON[1:]):
+        program.parent.mkdir(parents=True)
+        program.touch(mode=0o755)
     return folder
 
 
@@ -55,15 +59,16 @@ def analyze(*arguments: str) -> tuple[int, str]:
 
 
 def test_units_are_found() -> None:
-    """There is a unit for an agent and one for a gateway."""
+    """There is a unit for an agent, one for a gateway, and one for the observer."""
     assert [unit.name for unit in UNITS] == [
         "etl-otelcol-agent.service",
         "etl-otelcol-gateway.service",
     ]
+    assert sorted(FOLDER.glob("*.service")) == sorted(ALL)
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", ALL, ids=lambda unit: unit.stem)
 def test_systemd_accepts_unit(unit: Path, tmp_path: Path) -> None:
     """Systemd knows every key and value, those of the drop-ins included."""
     root = installed(tmp_path)
@@ -79,7 +84,7 @@ def test_systemd_accepts_unit(unit: Path, tmp_path: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", ALL, ids=lambda unit: unit.stem)
 def test_systemd_rates_unit_as_sealed(unit: Path, tmp_path: Path) -> None:
     """Systemd's own review gives a low exposure."""
     root = installed(tmp_path)
@@ -159,3 +164,12 @@ def test_collector_refuses_before_its_unit_is_killed(unit: Path) -> None:
     whole = size(dict(entries(unit))["MemoryMax"])
     assert whole >= size(f"{own}m") * 4 / 3
     assert size(given["GOMEMLIMIT"]) < whole
+
+
+def test_observer_has_more_time_to_end_than_its_last_export_takes() -> None:
+    """It comes back after every end, as another user, and its lock is in a folder of its own."""
+    found = dict(entries(OBSERVER))
+    assert found["ExecStart"] == f"{PYTHON} manage.py telemetry_observer"
+    assert (found["Restart"], found["DynamicUser"]) == ("always", "yes")
+    assert found["RuntimeDirectory"] == OBSERVER.stem
+    assert float(found["TimeoutStopSec"]) > 2 * Config().deadline

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,6 +108,25 @@ def test_an_ended_source_tells_nothing(seen: Telemetry, board: Board) -> None:
     board.post("runs", [Reading(ACTIVE_PIPELINE_RUNS, 2)])
     board.end("queues")
     assert told(seen) == {"active_pipeline_runs": {(): 2}}
+
+
+def test_sources_post_at_the_same_time(seen: Telemetry, board: Board) -> None:
+    """Each from its thread; none takes away what another one has posted."""
+    names = [f"source {number}" for number in range(8)]
+
+    def work(name: str) -> None:
+        for _ in range(200):
+            board.end(name)
+            board.post(name, [size(name, 1)])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(work, names))
+    finally:
+        sys.setswitchinterval(before)
+    assert told(seen) == {"celery.queue.size": {labels({"queue.name": name}): 1 for name in names}}
 
 
 def test_readings_get_too_old(seen: Telemetry, board: Board, clock: Clock) -> None:

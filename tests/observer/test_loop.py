@@ -177,7 +177,7 @@ def test_who_cannot_ask_reports_until_the_lead_may_be_gone(seen: Telemetry, boar
     with kept() as events, running(Observer([truth.source()], lead=lead, pause=0.01)):
         wait_for(lambda: value(seen) == 1)
         lead.answer = OSError("the database is away")
-        wait_for(lambda: value(seen) is None)
+        wait_for(lambda: value(seen) is None and events[-1].name == "observer_waits")
         assert not board.handed_over
         lead.answer = True
         wait_for(lambda: value(seen) == 1)
@@ -207,3 +207,16 @@ def test_once_reads_each_source(seen: Telemetry, board: Board) -> None:
     truth = Truth()
     assert Observer([truth.source()], lead=Switch(held=False)).once() is False
     assert (truth.reads, value(seen)) == (0, None)
+
+
+def test_once_waits_for_nobody_longer_than_it_may_take(seen: Telemetry, board: Board) -> None:
+    """What hangs is told as a failure, and the others are read."""
+    hanging, other = Truth(), Truth()
+    hanging.free.clear()
+    sources = [hanging.source(timeout=0.1), Source("other", other.read)]
+    with kept() as events:
+        assert Observer(sources, lead=Alone()).once() is True
+        hanging.free.set()
+    hung = {"observer.source": "runs", "reason": "no answer within 0.1 s"}
+    assert Event("observer_source_failed", "WARNING", hung) in events
+    assert (other.reads, value(seen)) == (1, 1)

@@ -132,6 +132,30 @@ def test_what_another_observer_goes_on_with_does_not_end() -> None:
     assert process.export() == {"1234": [OWN]}
 
 
+def test_sums_are_those_of_the_time_in_which_this_observer_leads() -> None:
+    """Another one may have gone on counting; without the lead nothing of it leaves."""
+    process = Process()
+    counter = process.provider.get_meter("etl_telemetry.observer").create_counter("missed")
+    counter.add(3)
+    assert process.export()["observer"] == [("missed", 0), ("missed", 3)]
+    board.withdraw()
+    counter.add(1)  # A reading that was under way.
+    assert process.export() == {"1234": [OWN]}
+    board.lead(math.inf)
+    counter.add(2)
+    assert process.export()["observer"] == [("missed", 2)]
+    (point,) = _points(process)
+    assert point.start_time_unix_nano > point.time_unix_nano - 60 * 10**9
+    counter.add(1)
+    assert process.export()["observer"] == [("missed", 3)]
+    assert _points(process)[0].start_time_unix_nano == point.start_time_unix_nano
+
+
+def _points(process: Process) -> Any:
+    metric = process.exporter.last.resource_metrics[1].scope_metrics[0].metrics[0]
+    return metric.data.data_points
+
+
 SCRIPT = """
 from etl_telemetry import setup_telemetry
 from etl_telemetry.catalogue import QUEUE_NAME, QUEUE_SIZE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import Celery, _state
 
+from etl_telemetry.celery import redbeat
 from etl_telemetry.celery.liveness import Liveness
 from etl_telemetry.celery.queues import Queues
 from etl_telemetry.config import Config
@@ -20,10 +21,14 @@ def sources(config: Config) -> list[Source]:
         return []
     app.loader.import_default_modules()
     app.finalize()
-    return [
+    found = [
         Source("queues", Queues(app, config.observer_queues).read),
         Source("workers", Liveness(app).read),
     ]
+    if redbeat.is_used(app):
+        schedules = redbeat.RedBeat(app, tolerance=config.beat_tolerance)
+        found.append(Source("redbeat", schedules.read))
+    return found
 
 
 def _app() -> Celery | None:

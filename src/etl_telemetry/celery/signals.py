@@ -32,6 +32,7 @@ from opentelemetry.context import Context
 
 from etl_telemetry import catalogue, guard
 from etl_telemetry.celery import refused, relay
+from etl_telemetry.celery.beat import observe
 from etl_telemetry.celery.worker_state import WorkerState
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.table import tell_missing_extra
@@ -52,7 +53,7 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
     life = _Life(config, lifecycle)
     for signal, receiver in (
         (signals.worker_init, life.worker_begins),
-        (signals.beat_init, life.logging_changed),
+        (signals.beat_init, life.beat_begins),
         (signals.after_setup_logger, life.logging_changed),
         (signals.after_setup_task_logger, life.logging_changed),
         (signals.worker_process_init, life.child_begins),
@@ -79,6 +80,13 @@ class _Life:
         self.logging_changed()
         with guard.absorb("celery worker begin"):
             tell_missing_extra("celery", self._config)
+
+    def beat_begins(self, *, sender: Any, **_: object) -> None:
+        """Observe, where beat is asked to; `sender` is its service."""
+        self.logging_changed()
+        if self._config.observer_in_beat:
+            with guard.absorb("the observer in beat"):
+                observe(sender, self._config)
 
     def logging_changed(self, **_: object) -> None:
         """Attach the log bridge again."""

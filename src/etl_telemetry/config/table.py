@@ -249,6 +249,8 @@ class Config:
     """Queues that the observer reads besides those that the Celery app knows."""
     observer_sources: tuple[str, ...] = setting(several.CALLABLES, default=())
     """Functions of yours that return further sources of the observer, see there."""
+    beat_tolerance: float = setting(SECONDS, default=60.0)
+    """Seconds after which a schedule that was due and not sent counts as missed."""
     observer_in_beat: bool = setting(BOOLEAN, default=False)
     """Whether Celery's beat is an observer too, instead of a process of its own."""
     # --- The alert webhook ---

@@ -7,7 +7,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
 from etl_telemetry import observing
 from etl_telemetry.config import Config
@@ -39,6 +40,11 @@ def lead(config: Config, *, alias: str, path: Path | None) -> Lead:
     if connection.vendor == "sqlite" and Path(name).is_file():
         return FileLead(Path(f"{name}.observer.lock"))
     return observing.file_lead(config)
+
+
+def of_project(config: Config) -> Lead | None:
+    """Return the lock of the default database; None where Django is not set up."""
+    return lead(config, alias=DEFAULT_DB_ALIAS, path=None) if apps.ready else None
 
 
 class PostgresLead:

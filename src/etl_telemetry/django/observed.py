@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db import close_old_connections
 
 from etl_telemetry.config import Config
+from etl_telemetry.django import periodic_tasks
 from etl_telemetry.observer import Reading, Source
 
 
@@ -17,6 +18,9 @@ def sources(config: Config) -> list[Source]:
     if not apps.ready:
         return []
     found: list[Source] = []
+    if periodic_tasks.is_used():
+        tasks = periodic_tasks.PeriodicTasks(tolerance=config.beat_tolerance)
+        found.append(Source("periodic_tasks", tasks.read))
     return [replace(source, read=_with_connections(source.read)) for source in found]
 
 

@@ -9,14 +9,17 @@ from etl_telemetry.observer.lead import Alone, FileLead, Lead
 from etl_telemetry.observer.loop import Observer
 from etl_telemetry.observer.posting import Board, board
 from etl_telemetry.observer.readings import Reading, Source, UnreadableError
+from etl_telemetry.observer.schedules import Entry, Schedules
 
 __all__ = [
     "Alone",
     "Board",
+    "Entry",
     "FileLead",
     "Lead",
     "Observer",
     "Reading",
+    "Schedules",
     "Source",
     "UnreadableError",
     "board",

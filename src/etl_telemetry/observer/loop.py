@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import context
@@ -58,7 +58,7 @@ class Observer:
         if not self._hold():
             return False
         for watch in self._watches:
-            watch.read(good_for=math.inf)
+            watch.once()
         return True
 
     def release(self) -> None:
@@ -109,18 +109,20 @@ class _Watch:
 
     def start(self, leading: threading.Event, stop: threading.Event) -> None:
         """Read it in its own time from now on, while this process leads."""
-        threading.Thread(
-            target=self._work,
-            args=(leading, stop),
-            name=f"etl-telemetry-observer-{self._source.name}",
-            daemon=True,  # It may hang in the source; the process ends all the same.
-        ).start()
+        self._thread(lambda: self._work(leading, stop))
+
+    def once(self) -> None:
+        """Read it once, and wait for it no longer than it may take."""
+        thread = self._thread(lambda: self.read(good_for=math.inf))
+        thread.join(self._source.timeout)
+        if thread.is_alive():
+            self._fail_to_answer()
 
     def look(self) -> None:
         """Say so where a reading takes longer than it may; the board has ended its series."""
         began = self._began
         if began is not None and time.monotonic() - began > self._source.timeout:
-            self._fail(f"no answer within {self._source.timeout:g} s")
+            self._fail_to_answer()
 
     def read(self, *, good_for: float) -> None:
         """Read it now; what it says is told for that many seconds."""
@@ -147,6 +149,16 @@ class _Watch:
             # Until the next reading must have been through.
             self.read(good_for=interval + self._source.timeout)
             stop.wait(max(0.0, next_at - time.monotonic()))
+
+    def _thread(self, work: Callable[[], None]) -> threading.Thread:
+        # A daemon: it may hang in the source, and the process ends all the same.
+        name = f"etl-telemetry-observer-{self._source.name}"
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _fail_to_answer(self) -> None:
+        self._fail(f"no answer within {self._source.timeout:g} s")
 
     def _fail(self, reason: str) -> None:
         with self._changing:

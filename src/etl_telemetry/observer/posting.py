@@ -38,14 +38,14 @@ class _Posted:
 class Board:
     """Hold the last readings of each source, as long as they are true and this process leads.
 
-    Nothing here has a lock: values are replaced as a whole, so a fork leaves nothing locked.
-    A forked child tells nothing; its parent does.
+    Nothing here has a lock, since a fork could leave it locked: each step is one that CPython does
+    as a whole. A forked child tells nothing; its parent does.
     """
 
     def __init__(self) -> None:
         self._posted: dict[str, _Posted] = {}
         self._counters: dict[str, metrics.Counter] = {}
-        self._observed: set[str] = set()
+        self._observed: dict[str, object] = {}
         self._leads_until = -math.inf
         self._pid = os.getpid()
         self.handed_over = False
@@ -79,12 +79,12 @@ class Board:
                 if labels is not None:
                     self._take(reading, labels, values)
         told = {name: tuple(observations) for name, observations in values.items()}
-        self._posted = {**self._posted, source: _Posted(told, until)}
+        self._posted[source] = _Posted(told, until)
 
     def end(self, source: str) -> None:
         """End the series of a source."""
         self._count(source, "error")
-        self._posted = {name: told for name, told in self._posted.items() if name != source}
+        self._posted.pop(source, None)
 
     def _take(
         self, reading: Reading, labels: dict[str, str], values: dict[str, list[Observation]]
@@ -94,8 +94,8 @@ class Board:
             self._counter(metric).add(reading.value, labels)
             return
         values.setdefault(metric.name, []).append(Observation(reading.value, labels))
-        if metric.name not in self._observed:
-            self._observed.add(metric.name)
+        mine = object()
+        if self._observed.setdefault(metric.name, mine) is mine:
             metrics.get_meter(OBSERVER_SCOPE).create_observable_gauge(
                 metric.name, [partial(self._tell, metric.name)], metric.unit, metric.description
             )
@@ -119,7 +119,7 @@ class Board:
         now = time.monotonic()
         return [
             observation
-            for told in self._posted.values()
+            for told in tuple(self._posted.values())
             if now < told.until
             for observation in told.values.get(name, ())
         ]

@@ -18,12 +18,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import DataPointFlags
 from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
     Gauge,
     Metric,
     MetricsData,
     NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
+    Sum,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -47,6 +49,8 @@ class ObservedSeries:
         self._instance_id = instance_id
         self._known: _Series = {}
         self._current: _Series = {}
+        self._since = 0
+        self._before: Mapping[Hashable, float] = {}
 
     def apart(self, data: MetricsData) -> MetricsData:
         """Return `data` with the observer's series under their own resource, and their ends.
@@ -60,8 +64,9 @@ class ObservedSeries:
             rest.append(dataclasses.replace(resource, scope_metrics=others))
             ours += of_observer
         metrics = [metric for scope in ours for metric in scope.metrics]
+        metrics = self._of_this_lead(metrics)
         self._current = {
-            (metric.name, frozenset((point.attributes or {}).items())): (metric, point)
+            _key(metric, point): (metric, point)
             for metric in metrics
             if isinstance(metric.data, Gauge)
             for point in metric.data.data_points
@@ -70,7 +75,7 @@ class ObservedSeries:
             self._known = {}  # They go on in another process.
         metrics += self._ends()
         if not metrics:
-            return data
+            return MetricsData(resource_metrics=rest)
         scope = ours[0].scope if ours else InstrumentationScope(OBSERVER_SCOPE)
         own = ResourceMetrics(
             self._resource(rest[0].resource), [ScopeMetrics(scope, metrics, "")], ""
@@ -80,6 +85,38 @@ class ObservedSeries:
     def delivered(self, *, everything: bool) -> None:
         """Tell whether the last data have arrived."""
         self._known = self._current if everything else {**self._known, **self._current}
+
+    def _of_this_lead(self, metrics: list[Metric]) -> list[Metric]:
+        """Return what this process may report: nothing without the lead, and sums since it has it.
+
+        Another observer may have counted in the meantime: its sums go on in the same series.
+        """
+        if not board.leads:
+            self._since = time.time_ns()
+            self._before = {
+                _key(metric, point): point.value
+                for metric in metrics
+                if isinstance(metric.data, Sum)
+                for point in metric.data.data_points
+            }
+            return []
+        return (
+            [self._rebased(metric, metric.data) for metric in metrics] if self._before else metrics
+        )
+
+    def _rebased(self, metric: Metric, data: object) -> Metric:
+        cumulative = AggregationTemporality.CUMULATIVE
+        if not isinstance(data, Sum) or data.aggregation_temporality is not cumulative:
+            return metric
+        points = [
+            dataclasses.replace(
+                point,
+                value=point.value - self._before.get(_key(metric, point), 0),
+                start_time_unix_nano=max(point.start_time_unix_nano, self._since),
+            )
+            for point in data.data_points
+        ]
+        return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
 
     def _ends(self) -> Iterator[Metric]:
         now = time.time_ns()
@@ -95,6 +132,10 @@ class ObservedSeries:
             if not key.startswith(_OF_ONE_PROCESS)
         }
         return Resource({**shared, SERVICE_INSTANCE_ID: self._instance_id}, process.schema_url)
+
+
+def _key(metric: Metric, point: Any) -> Hashable:
+    return metric.name, frozenset((point.attributes or {}).items())
 
 
 def is_end(value: object) -> bool:
