@@ -49,7 +49,7 @@ class Connections:
         wrappers = connection.execute_wrappers
         watch = next((one for one in wrappers if isinstance(one, Watch)), None)
         if watch is None:
-            watch = Watch(connection.alias)
+            watch = Watch(connection)
             # First, not last: `with connection.execute_wrapper(...)` takes the last one away.
             wrappers.insert(0, watch)
         with self._here():
