@@ -139,7 +139,7 @@ print(json.dumps(points("database.transactions")))
 
 
 def test_connections_are_told_by_what_they_do(tmp_path: Path) -> None:
-    """Idle, in a transaction, in use; each thread has its own; closed ones are gone."""
+    """Idle, in a transaction, in use; each thread has its own; 0 after the last close."""
     script = """
 import threading
 found = []
@@ -163,6 +163,8 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
+connection.close()
+look()
 print(json.dumps(found))
 """
     warehouse = [
@@ -184,6 +186,7 @@ print(json.dumps(found))
         default(0, 0, 1),
         default(2, 0, 0),
         default(1, 0, 0),
+        default(0, 0, 0),
     ]
 
 
