@@ -7,6 +7,7 @@ context, which other instrumentations replace. Whoever talks to the database cal
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from etl_telemetry.catalogue import (
     DB_QUERY_DURATION,
     DB_REPEATED_COUNT,
     DB_REPEATED_STATEMENT,
+    OTHER,
 )
 
 MAX_STATEMENTS = 200
@@ -117,6 +119,12 @@ class Tally:
                 self._statements[text] += 1
 
 
+_OPERATION = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*([A-Za-z]+)")
+_OPERATIONS = frozenset(
+    ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "WITH", "COPY", "CALL", "EXPLAIN",
+     "CREATE", "ALTER", "DROP", "TRUNCATE", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT",
+     "SET", "SHOW", "PRAGMA", "DECLARE", "FETCH", "LOCK", "VACUUM", "ANALYZE", "REFRESH")
+)  # fmt: skip
 _current: ContextVar[Tally | None] = ContextVar("etl_telemetry_queries", default=None)
 
 
@@ -137,3 +145,14 @@ def count(statement: object, seconds: float) -> None:
     tally = current()
     if tally is not None:
         tally.add(statement, seconds)
+
+
+def operation(statement: object) -> str:
+    """Return the first word of a statement in capitals, or ``other``: a bounded label.
+
+    >>> operation("/* app */ (select 1)"), operation("FLY me TO the moon"), operation(b"SELECT 1")
+    ('SELECT', 'other', 'other')
+    """
+    match = _OPERATION.match(statement) if isinstance(statement, str) else None
+    word = match[1].upper() if match else OTHER
+    return word if word in _OPERATIONS else OTHER

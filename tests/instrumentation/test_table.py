@@ -42,11 +42,12 @@ def patched() -> list[int]:
 
 
 def test_the_table_names_what_the_extras_bring() -> None:
-    """The five libraries of the product, each with OpenTelemetry's own instrumentor."""
+    """The libraries of the product, each with OpenTelemetry's own instrumentor."""
     assert [(e.name, e.extra, e.distribution) for e in INSTRUMENTATIONS] == [
         ("django", "django", "opentelemetry-instrumentation-django"),
         ("celery", "celery", "opentelemetry-instrumentation-celery"),
         ("psycopg2", "postgresql", "opentelemetry-instrumentation-psycopg2"),
+        ("psycopg", "psycopg", "opentelemetry-instrumentation-psycopg"),
         ("redis", "redis", "opentelemetry-instrumentation-redis"),
         ("requests", "requests", "opentelemetry-instrumentation-requests"),
     ]
@@ -57,7 +58,7 @@ def test_by_default_everything_that_is_installed_is_instrumented(
 ) -> None:
     """A library that is not there is left out without a word; Django waits for its settings."""
     monkeypatch.setattr(table, "INSTRUMENTATIONS", (*INSTRUMENTATIONS, UNKNOWN))
-    assert table.instrument(Config()) == ["celery", "psycopg2", "redis", "requests"]
+    assert table.instrument(Config()) == ["celery", "psycopg2", "psycopg", "redis", "requests"]
 
 
 def test_only_the_named_ones_are_instrumented_and_asking_again_changes_nothing() -> None:

@@ -37,6 +37,10 @@ TEXTS = {
         "syntax error at or near \"x\"\nLINE 1: SELECT 'ann' x\n                     ^\n",
         'syntax error at or near "x"\nLINE 1: ?\n',
     ),
+    "literal near a syntax error": (
+        "syntax error at or near \"'ann@b.c'\"\nLINE 1: SELECT a 'ann@b.c'\n",
+        'syntax error at or near "?"\nLINE 1: ?\n',
+    ),
     "out of range": (
         'value "99999999999" is out of range for type integer',
         'value "?" is out of range for type integer',

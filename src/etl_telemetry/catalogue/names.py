@@ -217,6 +217,13 @@ URL_QUERY = "url.query"
 URL_SCHEME = "url.scheme"
 USER_AGENT_ORIGINAL = "user_agent.original"
 USER_ID = "user.id"
+# Semantic conventions for databases (stable).
+DB_NAMESPACE = "db.namespace"
+DB_OPERATION_BATCH_SIZE = "db.operation.batch.size"
+DB_OPERATION_NAME = "db.operation.name"
+DB_QUERY_TEXT = "db.query.text"
+DB_SYSTEM_NAME = "db.system.name"
+SERVER_PORT = "server.port"
 # What a request, a task or a step asked the database.
 DB_QUERY_COUNT = "db.query.count"
 DB_QUERY_DURATION = "db.query.duration"

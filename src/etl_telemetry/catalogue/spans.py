@@ -18,10 +18,15 @@ from etl_telemetry.catalogue.names import (
     CONNECTOR_OPERATION,
     CONNECTOR_STATUS,
     CONNECTOR_TYPE,
+    DB_NAMESPACE,
+    DB_OPERATION_BATCH_SIZE,
+    DB_OPERATION_NAME,
     DB_QUERY_COUNT,
     DB_QUERY_DURATION,
+    DB_QUERY_TEXT,
     DB_REPEATED_COUNT,
     DB_REPEATED_STATEMENT,
+    DB_SYSTEM_NAME,
     ERROR_TYPE,
     HTTP_REQUEST_METHOD,
     HTTP_REQUEST_METHOD_ORIGINAL,
@@ -50,6 +55,7 @@ from etl_telemetry.catalogue.names import (
     ROWS_REJECTED,
     ROWS_SKIPPED,
     SERVER_ADDRESS,
+    SERVER_PORT,
     STEP_TYPE,
     TASK_CLOCK_SKEW,
     TASK_ETA,
@@ -157,7 +163,16 @@ REQUEST_SPAN = Span(
     ),
 )  # fmt: skip
 
+QUERY_SPAN = Span(
+    "{db.operation.name}", "client",
+    "One statement that no instrumentor of a driver sees: COPY, server-side cursors, SQLite.",
+    (
+        DB_SYSTEM_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_OPERATION_BATCH_SIZE, DB_QUERY_TEXT,
+        SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE,
+    ),
+)  # fmt: skip
+
 SPANS: tuple[Span, ...] = (
-    REQUEST_SPAN,
     RUN_SPAN, STEP_SPAN, CONNECTOR_SPAN, FUNCTION_SPAN, PUBLISH_SPAN, DELIVERY_SPAN, CHORD_SPAN,
+    REQUEST_SPAN, QUERY_SPAN,
 )  # fmt: skip

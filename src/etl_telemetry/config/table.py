@@ -16,7 +16,7 @@ from etl_telemetry.config.kinds import BOOLEAN, MILLISECONDS, SECONDS, TEXT
 
 __all__ = ["FIELDS", "INSTRUMENTATIONS", "Config", "Field", "Variable"]
 
-INSTRUMENTATIONS = ("django", "celery", "psycopg2", "redis", "requests")
+INSTRUMENTATIONS = ("django", "celery", "psycopg2", "psycopg", "redis", "requests")
 """Names of what can be instrumented (a test compares them with `instrumentation.table`)."""
 
 _EXPORTER = kinds.choice("otlp", "console", "none")

@@ -29,8 +29,7 @@ Application = Callable[[Any, Message, Receive, Send], Awaitable[None]]
 def answer_lifespan() -> None:
     """Let Django's ASGI handler answer the lifespan protocol; once is enough, more does no harm.
 
-    Only where an ASGI application is being made: `django.core.asgi` loads the
-    handler before it loads the apps.
+    Only where the handler is loaded: `django.core.asgi` does so before it loads the apps.
     """
     module = sys.modules.get(_HANDLER)
     if module is None or hasattr(module.ASGIHandler, _ANSWERED):

@@ -73,6 +73,7 @@ INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
     _entry(
         "psycopg2", "Psycopg2Instrumentor", extra="postgresql", adapter="instrumentation.psycopg2"
     ),
+    _entry("psycopg", "PsycopgInstrumentor", extra="psycopg", adapter="instrumentation.psycopg"),
     _entry("redis", "RedisInstrumentor", extra="redis", adapter="instrumentation.redis"),
     _entry(
         "requests", "RequestsInstrumentor", extra="requests", adapter="instrumentation.requests"

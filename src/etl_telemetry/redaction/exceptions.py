@@ -41,6 +41,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r'\1"?"',
     ),
+    # `syntax error at or near "'ann@example.com'"`: a word may stay, a literal may not.
+    (re.compile(r"\b(at or near )\"(?![^\W\d]\w*\")[^\n]*+"), r'\1"?"'),
     (re.compile(r"\b(value )\"[^\"]*+\"?"), r'\1"?"'),
     # MySQL: `Duplicate entry 'ann@example.com' for key 'users.email'`.
     (re.compile(r"(Duplicate entry )'[^\n]*?(?:'(?= for key)|$)", re.MULTILINE), r"\1'?'"),

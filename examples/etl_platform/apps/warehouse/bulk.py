@@ -17,6 +17,8 @@ from etl_telemetry import connector_operation
 NULL = r"\N"
 """How COPY is told of NULL. An empty field stays an empty string, unless `nulls` is set."""
 
+_BLOCK = 1 << 16
+
 
 def insert_csv(
     model: type[models.Model], columns: Sequence[str], path: Path, *, nulls: bool = False
@@ -40,7 +42,12 @@ def _target(model: type[models.Model], columns: Sequence[str]) -> str:
 def _copy(model: type[models.Model], columns: Sequence[str], path: Path, *, null: str) -> int:
     statement = f"COPY {_target(model, columns)} FROM STDIN WITH (FORMAT csv, NULL '{null}')"
     with path.open(encoding="utf-8", newline="") as stream, connection.cursor() as cursor:
-        cursor.copy_expert(statement, stream)
+        if hasattr(cursor, "copy_expert"):  # psycopg2
+            cursor.copy_expert(statement, stream)
+        else:
+            with cursor.copy(statement) as copy:  # psycopg 3
+                while block := stream.read(_BLOCK):
+                    copy.write(block)
         return cursor.rowcount
 
 

@@ -42,6 +42,7 @@ class Connections:
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
         self._watches: WeakKeyDictionary[Any, Watch] = WeakKeyDictionary()
+        self._aliases: set[str] = set()
         self._pid = os.getpid()
 
     def watch(self, connection: Any) -> None:
@@ -49,11 +50,12 @@ class Connections:
         wrappers = connection.execute_wrappers
         watch = next((one for one in wrappers if isinstance(one, Watch)), None)
         if watch is None:
-            watch = Watch(connection.alias)
+            watch = Watch(connection)
             # First, not last: `with connection.execute_wrapper(...)` takes the last one away.
             wrappers.insert(0, watch)
         with self._here():
             self._watches[connection] = watch
+            self._aliases.add(connection.alias)
 
     def forget(self) -> None:
         """Stop counting."""
@@ -68,9 +70,11 @@ class Connections:
             return list(self._watches.items())
 
     def states(self, _: CallbackOptions) -> Iterable[Observation]:
-        """Observe how many connections are open, by what they do."""
+        """Observe how many connections are open, by what they do; 0 where all are closed again."""
+        if not self.active:
+            return []
         found: Counter[tuple[str, ConnectionState]] = Counter()
-        for connection, watch in self.known() if self.active else ():
+        for connection, watch in self.known():
             if connection.connection is None:
                 continue
             if watch.running:
@@ -80,10 +84,9 @@ class Connections:
             else:
                 state = ConnectionState.IDLE
             found[connection.alias, state] += 1
-        aliases = {alias for alias, _ in found}
         return [
             Observation(found[alias, state], {DATABASE_ALIAS: alias, STATE: state.value})
-            for alias in sorted(aliases)
+            for alias in sorted(self._aliases)
             for state in ConnectionState
         ]
 
@@ -126,8 +129,8 @@ def connect() -> Callable[[], None]:
             known.watch(connection)
     wrapped = (
         Wrapped(BaseDatabaseWrapper, "connect", lambda before: _connecting(before, known)),
-        Wrapped(BaseDatabaseWrapper, "commit", _ending(TransactionStatus.COMMITTED)),
-        Wrapped(BaseDatabaseWrapper, "rollback", _ending(TransactionStatus.ROLLED_BACK)),
+        Wrapped(BaseDatabaseWrapper, "commit", _ending(TransactionStatus.COMMITTED, known)),
+        Wrapped(BaseDatabaseWrapper, "rollback", _ending(TransactionStatus.ROLLED_BACK, known)),
     )
     _observe(DATABASE_CLIENT_CONNECTIONS, known.states)
     _observe(DATABASE_POOL_CONNECTIONS, known.pools)
@@ -148,6 +151,9 @@ def _observe(metric: Metric, read: Callable[[CallbackOptions], Iterable[Observat
 def _connecting(before: Callable[..., None], known: Connections) -> Callable[..., None]:
     @wraps(before)
     def connect(self: Any) -> None:
+        if not known.active:
+            before(self)
+            return
         status = QueryStatus.ERROR
         started = perf_counter()
         try:
@@ -155,20 +161,21 @@ def _connecting(before: Callable[..., None], known: Connections) -> Callable[...
             status = QueryStatus.SUCCESS
         finally:
             metrics.record_database_connect(self.alias, status, perf_counter() - started)
-        if known.active:
-            with guard.absorb("following a database connection"):
-                known.watch(self)
+        with guard.absorb("following a database connection"):
+            known.watch(self)
 
     return connect
 
 
-def _ending(status: TransactionStatus) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _ending(
+    status: TransactionStatus, known: Connections
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def wrap(before: Callable[..., None]) -> Callable[..., None]:
         @wraps(before)
         def end(self: Any) -> None:
-            open_ = self.connection is not None
+            counts = known.active and self.connection is not None
             before(self)
-            if open_:
+            if counts:
                 metrics.record_database_transaction(self.alias, status)
 
         return end

@@ -1,47 +1,51 @@
 """See every statement that Django sends, by the hook that it has for that.
 
 An execute wrapper works with DEBUG off, for every alias, in every thread and under
-asyncio, and asks the database nothing.
+asyncio, and asks the database nothing. Where an instrumentor of the driver makes
+the span of the statement, we make none.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from time import perf_counter
 from typing import Any
 
-from etl_telemetry import guard, metrics, queries
-from etl_telemetry.catalogue import OTHER, QueryStatus
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import SpanKind
+
+from etl_telemetry import guard, metrics, queries, redaction, tracing
+from etl_telemetry.catalogue import (
+    DB_NAMESPACE,
+    DB_OPERATION_BATCH_SIZE,
+    DB_OPERATION_NAME,
+    DB_QUERY_TEXT,
+    DB_SYSTEM_NAME,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    QueryStatus,
+)
+from etl_telemetry.instrumentation.copying import TRACED
 
 Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
-_OPERATION = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*([A-Za-z]+)")
-_OPERATIONS = frozenset(
-    ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "WITH", "COPY", "CALL", "EXPLAIN",
-     "CREATE", "ALTER", "DROP", "TRUNCATE", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT",
-     "SET", "SHOW", "PRAGMA", "DECLARE", "FETCH", "LOCK", "VACUUM", "ANALYZE", "REFRESH")
-)  # fmt: skip
-
-
-def operation(statement: object) -> str:
-    """Return the first word of a statement in capitals, or ``other``: a bounded label.
-
-    >>> operation("/* app */ (select 1)"), operation("FLY me TO the moon"), operation(b"SELECT 1")
-    ('SELECT', 'other', 'other')
-    """
-    match = _OPERATION.match(statement) if isinstance(statement, str) else None
-    word = match[1].upper() if match else OTHER
-    return word if word in _OPERATIONS else OTHER
+_SYSTEMS = {"oracle": "oracle.db"}
+_FILE = "sqlite"
+_QUOTES_STRINGS = "mysql"
 
 
 class Watch:
     """The execute wrapper of one connection object of Django."""
 
-    __slots__ = ("_alias", "running")
+    __slots__ = ("_alias", "_attributes", "_kind", "_quoted_names", "_traced", "running")
 
-    def __init__(self, alias: str) -> None:
-        self._alias = alias
+    def __init__(self, connection: Any) -> None:
+        self._alias = connection.alias
+        self._attributes = _where(connection)
+        self._quoted_names = connection.vendor != _QUOTES_STRINGS
+        self._kind: type | None = None
+        self._traced = False
         self.running = 0
         """Statements that the connection executes now."""
 
@@ -54,11 +58,18 @@ class Watch:
         context: dict[str, Any],
     ) -> Any:
         """Send a statement, and count it however it ends."""
+        word = queries.operation(sql)
         status = QueryStatus.ERROR
         self.running += 1
         started = perf_counter()
         try:
-            result = execute(sql, params, many, context)
+            if self._wants_span(context):
+                with tracing.span(
+                    word, kind=SpanKind.CLIENT, attributes=self._told(word, sql, params, many=many)
+                ):
+                    result = execute(sql, params, many, context)
+            else:
+                result = execute(sql, params, many, context)
             status = QueryStatus.SUCCESS
             return result
         finally:
@@ -66,10 +77,45 @@ class Watch:
             self.running -= 1
             with guard.absorb("counting a query"):
                 queries.count(sql, seconds)
-                metrics.record_database_query(
-                    self._alias, operation(sql), status, seconds,
-                    rows=_rows(context) if status is QueryStatus.SUCCESS else None,
-                )  # fmt: skip
+                rows = _rows(context) if status is QueryStatus.SUCCESS else None
+                metrics.record_database_query(self._alias, word, status, seconds, rows=rows)
+
+    def _wants_span(self, context: dict[str, Any]) -> bool:
+        """Tell whether the statement is part of a trace, and its driver makes no span of it.
+
+        A statement of its own (session clean-up, polling) would be a trace of no use.
+        """
+        if not trace.get_current_span().is_recording() or not is_instrumentation_enabled():
+            return False
+        kind = type(getattr(context.get("cursor"), "cursor", None))
+        if kind is not self._kind:
+            self._kind = kind
+            self._traced = getattr(kind, TRACED, False) or any(
+                base.__module__.startswith("opentelemetry.") for base in kind.__mro__
+            )
+        return not self._traced
+
+    def _told(self, word: str, sql: Any, params: Any, *, many: bool) -> dict[str, object]:
+        told = {**self._attributes, DB_OPERATION_NAME: word}
+        if isinstance(sql, str):
+            told[DB_QUERY_TEXT] = redaction.sql(sql, quoted_names=self._quoted_names)
+        if many and isinstance(params, Sized):
+            told[DB_OPERATION_BATCH_SIZE] = len(params)
+        return told
+
+
+def _where(connection: Any) -> dict[str, object]:
+    """Return what spans say of a database. A file's name is no business of theirs."""
+    told: dict[str, object] = {DB_SYSTEM_NAME: _SYSTEMS.get(connection.vendor, connection.vendor)}
+    if connection.vendor != _FILE:
+        settings = connection.settings_dict
+        given = {
+            DB_NAMESPACE: settings["NAME"],
+            SERVER_ADDRESS: settings["HOST"],
+            SERVER_PORT: int(settings["PORT"]) if str(settings["PORT"]).isdigit() else None,
+        }
+        told |= {key: value for key, value in given.items() if value}
+    return told
 
 
 def _rows(context: dict[str, Any]) -> int | None:

@@ -172,6 +172,7 @@ class Exchange:
         if started and self._wanted:
             with guard.absorb("ending a request"):
                 self._report(perf_counter() - started)
+        self._request = None  # They know each other: without this only the collector parts them.
 
     def _report(self, duration: float) -> None:
         if self._streams and self._error is None:
