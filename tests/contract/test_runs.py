@@ -108,7 +108,10 @@ def play() -> Seen:
         metrics.record_queue_wait("celery", "broker", 0.1)
         metrics.record_database_connections({"postgresql": 1})
         metrics.record_platform_info("1", "test", "today")
-    return Seen(found.spans(), found.points(), logs, audits, run, request.get_span_context())
+        with step("load", rows_total=10):
+            running = found.points()
+    points = {**running, **found.points()}
+    return Seen(found.spans(), points, logs, audits, run, request.get_span_context())
 
 
 def work(header: str) -> None:

@@ -24,7 +24,7 @@ from etl_telemetry.catalogue.names import (
     VERSION,
 )
 
-Kind = Literal["counter", "histogram", "gauge"]
+Kind = Literal["counter", "histogram", "gauge", "updowncounter"]
 Stability = Literal["stable", "development"]
 
 
@@ -35,7 +35,7 @@ class Metric:
     name: str
     """OpenTelemetry name."""
     kind: Kind
-    """Instrument kind. Gauges are set, not added to."""
+    """Instrument kind. Gauges are set; up-down counters add up over processes and may fall."""
     unit: str
     """UCUM unit; `{x}` counts things and vanishes in Prometheus."""
     description: str
@@ -136,6 +136,21 @@ QUEUE_WAIT = Metric(
     "prefetched by a worker.",
     (QUEUE_NAME, PHASE), "task_queue_wait_seconds", TASK_BUCKETS,
 )  # fmt: skip
+STEP_ROWS_DONE = Metric(
+    "step.rows.done", "updowncounter", "{row}",
+    "Rows that steps that run now have done so far.",
+    (PIPELINE_NAME, STEP_TYPE), "step_rows_done",
+)  # fmt: skip
+STEP_ROWS_EXPECTED = Metric(
+    "step.rows.expected", "updowncounter", "{row}",
+    "Rows that steps that run now will do in all, where they said so.",
+    (PIPELINE_NAME, STEP_TYPE), "step_rows_expected",
+)  # fmt: skip
+STEP_HEARTBEAT_AGE = Metric(
+    "step.heartbeat.age", "gauge", "s",
+    "Time since the last sign of life of a step that runs now, of the most silent one.",
+    (PIPELINE_NAME, STEP_TYPE), "step_heartbeat_age_seconds",
+)  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",
     "Values, spans, records and points that did not leave the process as given.",
@@ -150,6 +165,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
             QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, DROPS, QUEUE_WAIT,
+            STEP_ROWS_DONE, STEP_ROWS_EXPECTED, STEP_HEARTBEAT_AGE,
         )
     }
 )  # fmt: skip
