@@ -373,6 +373,22 @@ with pipelines.begin_run("daily", organization="acme", run_id="7"):
         )
         ages = received.query.sum_latest("step.heartbeat.age", by=by)
         assert list(ages) == [("daily", "load")]
+        running.wait_for(
+            lambda: (
+                [t.name for r in received.query.runs(status="running") for t in r.running]
+                == [f"{APP}.long_step"]
+            ),
+            "the running task",
+        )
+        (run,) = received.query.runs()
+        assert (run.run_id, run.name, run.organization, run.ended_ns) == (
+            "7",
+            "daily",
+            "acme",
+            None,
+        )
         flag.touch()
         running.wait_for(lambda: deliveries_of(running.log) >= 1, "the end")
     assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
+    (run,) = received.query.runs()
+    assert (run.running, run.ended_ns) == ((), None)  # Nobody has called `finish_run`.
