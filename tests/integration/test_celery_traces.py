@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from etl_telemetry.catalogue import CHORD_SPAN, DELIVERY_SPAN, PUBLISH_SPAN
 from etl_telemetry.viewer.records import Span
 from support.broker import broker, broker_server
 from support.celery_worker import Received, received, run_script, worker
@@ -36,6 +37,15 @@ def deliveries(received: Received, name: str) -> list[Span]:
 def deliveries_of(log: str) -> int:
     """Count the deliveries that ended well."""
     return log.count("task_completed")
+
+
+def assert_declared(received: Received) -> None:
+    """Every attribute of a publish and of a delivery is in the catalogue, and no other."""
+    for entry in (PUBLISH_SPAN, DELIVERY_SPAN, CHORD_SPAN):
+        spans = [s for s in received.query.spans() if s.name.startswith(entry.name.split("{")[0])]
+        found = {key for span in spans for key in span.attributes}
+        assert found <= set(entry.attributes), entry.name
+        assert {span.kind for span in spans} <= {entry.kind}
 
 
 def told(span: Span) -> dict[str, Any]:
@@ -101,6 +111,7 @@ with pipelines.begin_run("daily", organization="acme", run_id="7"):
         waited = {k: v for k, v in span.attributes.items() if k.startswith("task.queue.wait.")}
         assert set(waited) == {f"task.queue.wait.{p}" for p in ("retry", "broker", "prefetch")}
         assert 0 < waited["task.queue.wait.retry"] <= 0.2
+    assert_declared(received)
     counted = received.query.sum_latest("task.queue.wait", by=("queue.name", "phase"))
     assert {key: value.count for key, value in counted.items()} == {
         ("jobs", "broker"): 3, ("jobs", "prefetch"): 3, ("jobs", "retry"): 2,
@@ -181,6 +192,7 @@ def test_the_body_of_a_chord_links_to_every_task_of_its_header(
         assert (name, body.name, len(header)) == (name, f"run/{APP}.{body_name}", size)
         links = {(link.trace_id, link.span_id) for link in body.links}
         assert links == {(end.trace_id, span_id) for span_id in header}, name
+    assert_declared(received)
     roots = [s.name for s in received.query.spans() if s.parent_span_id is None]
     assert sorted(roots) == sorted(
         f"chord {APP}.done"
@@ -332,6 +344,7 @@ with pipelines.begin_run("daily", organization="acme"):
     )
     assert (failed.status, failed.attributes["error.type"]) == ("error", "ValueError")
     assert [event.name for event in failed.events] == ["exception"]
+    assert_declared(received)
 
 
 def test_messages_of_the_version_before_are_read(broker: str, received: Received) -> None:
