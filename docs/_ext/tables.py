@@ -82,7 +82,10 @@ def audit_events() -> Iterator[str]:
 
 def statuses() -> Iterator[str]:
     """List the values of `status`."""
-    kinds = (catalogue.RunStatus, catalogue.TaskStatus, catalogue.ConnectorStatus)
+    kinds = (
+        catalogue.RunStatus, catalogue.TaskStatus, catalogue.ConnectorStatus,
+        catalogue.QueuePhase, catalogue.CanvasKind, catalogue.LinkReason,
+    )  # fmt: skip
     rows = ((kind.__doc__ or kind.__name__, code(kind)) for kind in kinds)
     return table(("Of", "Values"), rows)
 

@@ -17,9 +17,12 @@ from etl_telemetry.errors import (
 from etl_telemetry.logs import log_context, logging_config
 from etl_telemetry.pipelines import (
     begin_run,
+    child_environment,
     connector_operation,
+    continue_trace,
     current_run,
     finish_run,
+    in_child,
     pipeline_run,
     step,
 )
@@ -34,9 +37,12 @@ __all__ = [
     "TelemetryError",
     "audit",
     "begin_run",
+    "child_environment",
     "connector_operation",
+    "continue_trace",
     "current_run",
     "finish_run",
+    "in_child",
     "log_context",
     "logging_config",
     "metrics",

@@ -132,7 +132,10 @@ def play() -> Seen:
         metrics.record_database_query("default", "SELECT", "success", 0.1, rows=1)
         metrics.record_database_connect("default", "error", 0.1)
         metrics.record_database_transaction("default", "committed")
-    return Seen(found.spans(), found.points(), logs, audits, run, request.get_span_context())
+        with step("load", rows_total=10):
+            running = found.points()
+    points = {**running, **found.points()}
+    return Seen(found.spans(), points, logs, audits, run, request.get_span_context())
 
 
 def work(header: str) -> None:

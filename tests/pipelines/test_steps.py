@@ -41,7 +41,7 @@ def test_a_step_of_a_run(seen: Telemetry, events: list[Event]) -> None:
             load.add_rows(read=10, processed=4, rejected=1)
             load.add_rows(written=3, skipped=2)
             load.heartbeat()
-            assert seen.values() == {}
+            assert not [name for name in seen.values() if name.startswith("data.")]
         assert "step.type" not in current_fields()
     span = seen.span("step load")
     assert (span.context.trace_id, span.parent) == (run.span_context.trace_id, run.span_context)
@@ -50,7 +50,8 @@ def test_a_step_of_a_run(seen: Telemetry, events: list[Event]) -> None:
         "pipeline.run.id": "42", "step.rows.read": 10, "step.rows.processed": 7,
         "step.rows.rejected": 1, "step.rows.skipped": 2,
     }  # fmt: skip
-    assert seen.values() == {
+    counted = {name: at for name, at in seen.values().items() if name.startswith("data.")}
+    assert counted == {
         "data.rows.read": {LOAD: 10}, "data.rows.processed": {LOAD: 7},
         "data.rows.rejected": {LOAD: 1}, "data.rows.skipped": {LOAD: 2},
     }  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 from etl_telemetry.config import resolve
 from etl_telemetry.runtime.build import _sampler
-from etl_telemetry.runtime.sampling import IngressSampler
+from etl_telemetry.runtime.sampling import DecidedSampler, IngressSampler, decided
 
 
 def _decision(sampler: Sampler, kind: SpanKind, *, sampled: bool, remote: bool) -> bool:
@@ -78,3 +79,22 @@ def test_a_caller_over_http_cannot_mark_a_trace_as_a_run(
 def test_the_configuration_names_the_sampler(options: dict[str, object], description: str) -> None:
     """The names are those of `OTEL_TRACES_SAMPLER`."""
     assert _sampler(resolve(options, {}, None)).get_description().startswith(description)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("root", [ALWAYS_ON, ALWAYS_OFF])
+def test_a_linked_trace_is_sampled_as_what_it_is_linked_to(root: Sampler, *, sampled: bool) -> None:
+    """Whatever the sampler says of roots; what has a parent follows its parent."""
+    sampler = DecidedSampler(ParentBased(root))
+    told = decided(Context(), sampled=sampled)
+    result = sampler.should_sample(told, 1, "run/x", SpanKind.CONSUMER, {"a": 1})
+    expected = Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP
+    assert (result.decision, dict(result.attributes)) == (expected, {"a": 1} if sampled else {})
+    undecided = sampler.should_sample(Context(), 1, "x")
+    assert undecided.decision is (
+        Decision.RECORD_AND_SAMPLE if root is ALWAYS_ON else Decision.DROP
+    )
+    flags = TraceFlags(TraceFlags.DEFAULT if sampled else TraceFlags.SAMPLED)
+    parent = NonRecordingSpan(SpanContext(1, 1, is_remote=False, trace_flags=flags))
+    child = sampler.should_sample(trace.set_span_in_context(parent, told), 1, "x")
+    assert (child.decision is Decision.RECORD_AND_SAMPLE) is not sampled

@@ -74,6 +74,7 @@ def test_the_index_names_all_paths(address: str) -> None:
             "/api/v1/services",
             "/api/v1/traces",
             "/api/v1/traces/{trace_id}",
+            "/api/v1/runs",
             "/api/v1/spans",
             "/api/v1/logs",
             "/api/v1/metrics",

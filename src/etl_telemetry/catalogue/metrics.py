@@ -34,7 +34,7 @@ from etl_telemetry.catalogue.names import (
     WORKER_NAME,
 )
 
-Kind = Literal["counter", "histogram", "gauge"]
+Kind = Literal["counter", "histogram", "gauge", "updowncounter"]
 Stability = Literal["stable", "development"]
 
 
@@ -45,7 +45,7 @@ class Metric:
     name: str
     """OpenTelemetry name."""
     kind: Kind
-    """Instrument kind. Gauges are set, not added to."""
+    """Instrument kind. Gauges are set; up-down counters add up over processes and may fall."""
     unit: str
     """UCUM unit; `{x}` counts things and vanishes in Prometheus."""
     description: str
@@ -209,6 +209,21 @@ QUEUE_WAIT = Metric(
     "prefetched by a worker.",
     (QUEUE_NAME, PHASE), "task_queue_wait_seconds", TASK_BUCKETS,
 )  # fmt: skip
+STEP_ROWS_DONE = Metric(
+    "step.rows.done", "updowncounter", "{row}",
+    "Rows that steps that run now have done so far.",
+    (PIPELINE_NAME, STEP_TYPE), "step_rows_done",
+)  # fmt: skip
+STEP_ROWS_EXPECTED = Metric(
+    "step.rows.expected", "updowncounter", "{row}",
+    "Rows that steps that run now will do in all, where they said so.",
+    (PIPELINE_NAME, STEP_TYPE), "step_rows_expected",
+)  # fmt: skip
+STEP_HEARTBEAT_AGE = Metric(
+    "step.heartbeat.age", "gauge", "s",
+    "Time since the last sign of life of a step that runs now, of the most silent one.",
+    (PIPELINE_NAME, STEP_TYPE), "step_heartbeat_age_seconds",
+)  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",
     "Values, spans, records and points that did not leave the process as given.",
@@ -280,6 +295,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             OBSERVER_READINGS, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, UNACKED, WORKER_UP,
             WORKER_POOL_SIZE, WORKER_ACTIVE, WORKER_PREFETCHED, BEAT_MISSED, BEAT_NEXT_DUE,
             QUEUE_WAIT,
+            STEP_ROWS_DONE, STEP_ROWS_EXPECTED, STEP_HEARTBEAT_AGE,
         )
     }
 )  # fmt: skip

@@ -242,5 +242,7 @@ RUN_HEADER = "etl_telemetry_run"
 """Message header that carries a run from task to task (versioned JSON)."""
 MESSAGE_HEADER = "etl_telemetry_message"
 """Message header that tells when, why and as part of what a task was published (versioned JSON)."""
+RUN_VARIABLE = "ETL_PIPELINE_RUN"
+"""Environment variable that carries a run to a child process (as `RUN_HEADER`)."""
 RUN_TRACE_STATE = ("etl", "run")
 """Key and value in the W3C trace state of every span of a run's trace: gateways keep these."""

@@ -26,9 +26,10 @@ from etl_telemetry.runtime.sampling import decided
 class DeliverySpan:
     """The span of one delivery, current from `begin` to `end`."""
 
-    __slots__ = ("_span", "_task", "_token")
+    __slots__ = ("_span", "_task", "_token", "_tracer")
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self, tracer: trace.Tracer, task: Any) -> None:
+        self._tracer = tracer
         self._task = task
         self._span: Span = INVALID_SPAN
         self._token: Any = None
@@ -41,7 +42,7 @@ class DeliverySpan:
             return
         started_in, goes_on_in, links = _place(request, message, run)
         with ids.next_span_id(canvas.span_id(request)):
-            self._span = trace.get_tracer(catalogue.SCOPE).start_span(
+            self._span = self._tracer.start_span(
                 DELIVERY_SPAN.name.replace(f"{{{TASK_NAME}}}", subject.name),
                 context=started_in,
                 kind=SpanKind.CONSUMER,

@@ -29,10 +29,11 @@ from typing import Any
 
 from celery import signals
 from opentelemetry import context as context_api
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
-from etl_telemetry import guard, pipelines
+from etl_telemetry import catalogue, guard, pipelines
 from etl_telemetry.celery import canvas, plumbing, publish, runs, waits
 from etl_telemetry.celery.delivery_span import DeliverySpan, queue_of, wait_of
 from etl_telemetry.celery.message import Message
@@ -77,7 +78,7 @@ class Receivers:
 
     def __init__(self, instrumentor: Instrumentor | None, config: Config) -> None:
         self._types = TaskTypes(config.task_types)
-        self._spans = instrumentor is not None
+        self._tracer = None if instrumentor is None else trace.get_tracer(catalogue.SCOPE)
         self._theirs = () if instrumentor is None else _theirs(instrumentor)
         self._pairs: tuple[tuple[Any, Callable[..., None]], ...] = (
             (signals.before_task_publish, Outgoing(config).before_publish),
@@ -128,7 +129,7 @@ class Receivers:
             subject = Subject.of(request, name=task.name, types=self._types, run=here)
         with guard.absorb("celery task span"):
             if subject is not None:
-                self._begin_span(opened, task, subject, now)
+                self._begin_span(opened, task, subject, run, now)
         with guard.absorb("celery task run"):
             if run is not None:
                 opened.run = pipelines.attach(run)
@@ -165,13 +166,15 @@ class Receivers:
             run = runs.read(request)
             revoked(Subject.of(request, name=sender.name, types=self._types, run=run))
 
-    def _begin_span(self, opened: _Opened, task: Any, subject: Subject, now: int) -> None:
+    def _begin_span(
+        self, opened: _Opened, task: Any, subject: Subject, run: Run | None, now: int
+    ) -> None:
         request = task.request
         message = Message() if request.is_eager else Message.of(request)
         waited = wait_of(task, request, message, now)
-        if self._spans:
-            opened.span = DeliverySpan(task)
-            opened.span.begin(request, subject, message, waited, runs.read(request))
+        if self._tracer is not None:
+            opened.span = DeliverySpan(self._tracer, task)
+            opened.span.begin(request, subject, message, waited, run)
         if not request.is_eager:
             waited.record(queue_of(task.app, request.delivery_info))
 

@@ -26,7 +26,7 @@ from etl_telemetry.config import Config
 
 _REMEMBERED = 1_024
 _BEAT = "celery_beat_task"
-"""Header that Celery's beat writes (from 5.5 on)."""
+"""Header that Celery's beat writes."""
 
 
 class Policy:

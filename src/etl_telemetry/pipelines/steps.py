@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +31,8 @@ from etl_telemetry.catalogue import (
 )
 from etl_telemetry.logs import log_context
 from etl_telemetry.metrics.record import MAX_ROWS, rows
-from etl_telemetry.pipelines import inputs
+from etl_telemetry.pipelines import inputs, progress
+from etl_telemetry.pipelines.progress import Progress
 from etl_telemetry.pipelines.run import current_run
 from etl_telemetry.queries import Tally
 
@@ -45,17 +46,21 @@ _ROWS = {
 }
 
 
-def step(type: str) -> Step:
+def step(type: str, *, rows_total: int | None = None) -> Step:
     """Measure one step of the current run: `extract`, `transform`, `load` or any other.
 
-    >>> with step("extract") as s:
+    >>> with step("extract", rows_total=10) as s:
     ...     s.add_rows(read=10, written=8, rejected=2)
 
     The rows are counted when the block ends without an exception. A step that
     failed has them on its span only, since the retry does them again. Works also
     outside of a run: then the pipeline is ``unknown``.
+
+    While it runs, a step that tells how far it is (`rows_total`, `add_rows`,
+    `heartbeat`) is reported: rows done, rows expected, seconds since its last sign
+    of life.
     """
-    return Step(type)
+    return Step(type, rows_total=rows_total)
 
 
 def connector_operation(type: str, operation: str) -> ConnectorOperation:
@@ -72,9 +77,14 @@ def connector_operation(type: str, operation: str) -> ConnectorOperation:
 class Step:
     """One step of a run, while its block runs; see `step`."""
 
-    __slots__ = ("_block", "_facts", "_fields", "_lock", "_rows", "_span", "_type")
+    __slots__ = (
+        "_block", "_facts", "_fields", "_lock", "_progress", "_rows", "_rows_total", "_span",
+        "_type",
+    )  # fmt: skip
 
-    def __init__(self, type: object) -> None:
+    def __init__(self, type: object, *, rows_total: object = None) -> None:
+        self._rows_total = None if rows_total is None else rows(rows_total, word="expected")
+        self._progress: Progress | None = None
         self._type = metrics.label(type, attribute=STEP_TYPE)
         self._rows: dict[str, int] = {}
         # Threads of the application may share the step.
@@ -112,13 +122,26 @@ class Step:
         for word, value in given.items():
             if value is not None:
                 self._add(word, value)
+        self.heartbeat()
 
     def heartbeat(self) -> None:
         """Say that the step is alive: call it now and then in a long one.
 
-        Costs nothing and changes nothing yet. It keeps the place of the ledger,
-        which will move the deadline of the run.
+        `step.heartbeat.age` tells how many seconds ago that was, so that an alert finds
+        a step that hangs. `add_rows` says it too.
         """
+        told = self._progress
+        if told is not None:  # Hot path: some call it for every row.
+            told.beat = monotonic()
+        elif self._span is not INVALID_SPAN:
+            self._report()
+
+    def expect_rows(self, total: int) -> None:
+        """Say how many rows there will be, where that is known after the begin only."""
+        self._rows_total = rows(total, word="expected")
+        self.heartbeat()
+        if self._progress is not None:
+            self._progress.total = self._rows_total
 
     def __enter__(self) -> Self:
         self._rows = {}
@@ -129,6 +152,8 @@ class Step:
             if self._span.is_recording():
                 Tally(self, outer=queries.current()).__enter__()
         self._fields.__enter__()
+        if self._rows_total is not None:
+            self._report()
         return self
 
     def __exit__(
@@ -139,6 +164,9 @@ class Step:
     ) -> None:
         try:
             with guard.absorb("leaving a step"):
+                if self._progress is not None:
+                    progress.end(self._progress)
+                    self._progress = None
                 rows_now = dict(self._rows)  # A thread that was left behind may still add.
                 self._span.set_attributes({_ROWS[word]: n for word, n in rows_now.items()})
                 tally = queries.current()
@@ -154,6 +182,14 @@ class Step:
             with guard.absorb("ending a span"):
                 self._block.__exit__(error_type, error, traceback)
             self._span = INVALID_SPAN
+
+    def _report(self) -> None:
+        """Report from now on how far the step is."""
+        with guard.absorb("reporting a step"):
+            told = Progress(self._facts[PIPELINE_NAME], self._type, self._rows)
+            told.total = self._rows_total
+            progress.begin(told)
+            self._progress = told
 
     def _add(self, word: str, value: object) -> None:
         # Hot path: some call it for every row.

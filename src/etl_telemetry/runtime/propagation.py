@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from opentelemetry import context as context_api
 from opentelemetry import propagate
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
@@ -27,7 +26,10 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-_OURS = context_api.create_key("etl_telemetry-destination-is-ours")
+from etl_telemetry.tracing.destination import is_named, to_named_place
+
+__all__ = ["NamedPlacesBaggage", "build", "install", "to_named_place"]
+
 _log = logging.getLogger("etl_telemetry")
 
 
@@ -53,23 +55,13 @@ class NamedPlacesBaggage(TextMapPropagator):
         setter: Setter[CarrierT] = default_setter,
     ) -> None:
         """Write the baggage, if the destination was named."""
-        if context_api.get_value(_OURS, context):
+        if is_named(context):
             self._baggage.inject(carrier, context, setter)
 
     @property
     def fields(self) -> set[str]:
         """Return the headers that this propagator may write."""
         return self._baggage.fields
-
-
-def to_named_place(context: Context | None = None) -> Context:
-    """Return ``context`` (default: the current one) with leave to carry the baggage.
-
-    >>> from opentelemetry import propagate
-    >>> headers: dict[str, str] = {}
-    >>> propagate.inject(headers, context=to_named_place())
-    """
-    return context_api.set_value(_OURS, "yes", context)
 
 
 def build(names: Sequence[str]) -> TextMapPropagator:

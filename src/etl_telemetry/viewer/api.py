@@ -64,6 +64,12 @@ def _trace(query: Query, parameters: Parameters, trace_id: str) -> object:
     return {"trace_id": spans[0].trace_id, "spans": spans}
 
 
+def _runs(query: Query, parameters: Parameters) -> object:
+    status, limit = parameters.text("status"), parameters.limit()
+    parameters.finish()
+    return {"runs": query.runs(status=status, limit=limit)}
+
+
 def _spans(query: Query, parameters: Parameters) -> object:
     texts = {name: parameters.text(name) for name in ("name", "trace_id", "span_id", "service")}
     where, limit = parameters.where(), parameters.limit()
@@ -107,6 +113,7 @@ _ASKS: dict[str, Ask] = {
     "/services": _services,
     "/traces": _traces,
     "/traces/(?P<trace_id>[0-9a-fA-F]{32})": _trace,
+    "/runs": _runs,
     "/spans": _spans,
     "/logs": _logs,
     "/metrics": _metrics,

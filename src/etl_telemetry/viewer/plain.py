@@ -38,5 +38,6 @@ def to_json(value: object) -> object:
 def _record(value: DataclassInstance) -> dict[str, object]:
     found = {field.name: getattr(value, field.name) for field in fields(value)}
     return {
-        name: str(item) if name.endswith("_ns") else to_json(item) for name, item in found.items()
+        name: str(item) if name.endswith("_ns") and item is not None else to_json(item)
+        for name, item in found.items()
     }

@@ -15,8 +15,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from etl_telemetry.viewer import rows, sums
+from etl_telemetry.viewer import runs as of_runs
 from etl_telemetry.viewer.filters import Filter
-from etl_telemetry.viewer.records import LogRecord, Metric, Series, Span, TraceSummary, Value
+from etl_telemetry.viewer.records import LogRecord, Metric, Run, Series, Span, TraceSummary, Value
 from etl_telemetry.viewer.schema import StoreError
 
 LIMIT = 10_000
@@ -73,6 +74,16 @@ class Query:
     def trace(self, trace_id: str) -> list[Span]:
         """Return all spans of one trace, by start; [] for an unknown one."""
         return self.spans(trace_id=trace_id, limit=None)
+
+    def runs(self, *, status: str | None = None, limit: int | None = LIMIT) -> list[Run]:
+        """Return the runs of pipelines, newest first, those that run now included.
+
+        Args:
+            status: Only those with this status; "running" for those that have not ended.
+            limit: At most so many; None for all.
+        """
+        with self._db() as db:
+            return of_runs.runs(db, status=status, limit=limit)
 
     def spans(
         self,

@@ -137,6 +137,46 @@ class TraceSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A delivery of a task that has begun and has not ended, as far as is known."""
+
+    name: str
+    """Name of the task."""
+    task_id: str
+    """Celery's task id."""
+    span_id: str
+    """Id that its span will have: 16 hex digits."""
+    started_ns: int
+    """Begin, in nanoseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a pipeline, from what has arrived of it: its root span comes at its end."""
+
+    run_id: str
+    """Id of the run."""
+    trace_id: str
+    """32 hex digits."""
+    name: str
+    """Name of the pipeline; "" while unknown."""
+    organization: str
+    """Organization; "" while unknown."""
+    status: str
+    """"running", or how it ended: "success", "failed", "cancelled", "lost"."""
+    started_ns: int
+    """Begin; while it runs the earliest that is known."""
+    ended_ns: int | None
+    """End; None while it runs."""
+    heard_ns: int
+    """Time of the latest thing that has arrived of it."""
+    spans: int
+    """Spans that arrived."""
+    running: tuple[RunningTask, ...]
+    """Tasks that run now, by their begin; () of a run that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """A histogram's value with explicit buckets."""
 
