@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, When
 
 from etl_telemetry.catalogue import UNKNOWN
 from etl_telemetry.django import mapping
@@ -160,13 +160,19 @@ def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
     tasks = task_run.model._base_manager.using(scope.using).order_by()  # noqa: SLF001
     if scope.organizations is not None or scope.pipelines is not None:
         tasks = tasks.filter(**{f"{pipeline}__in": scope.all_pipelines().order_by().values("pk")})
-    number = rows(task_run["metrics"], models.rows)
+    timed = Case(When(measured(models, prefix=run), then=True), default=False)
     found = (
         tasks.filter(**scope.window(run))
-        .values_list(pipeline)
-        .annotate(every=Sum(number), timed=Sum(number, filter=measured(models, prefix=run)))
+        # The numbers are read out of each row once: that is what takes the time.
+        .annotate(timed=timed)
+        .values_list(pipeline, "timed")
+        .annotate(number=Sum(rows(task_run["metrics"], models.rows)))
     )
-    return {key: (every or 0, timed or 0) for key, every, timed in found}
+    processed: dict[object, tuple[int, int]] = {}
+    for key, is_timed, number in found:
+        every, only = processed.get(key, (0, 0))
+        processed[key] = (every + number, only + number if is_timed else only)
+    return processed
 
 
 def _figures(
