@@ -22,6 +22,7 @@ from django.db.models.functions import Coalesce
 from etl_telemetry.django.mapping import Models
 from etl_telemetry.metrics.record import MAX_ROWS
 
+_WHOLE = f'? (@.type() == "number" && @ >= 0 && @ <= {MAX_ROWS} && @.floor() == @)'
 _NO_ROWS = Value(0, output_field=BigIntegerField())
 
 
@@ -76,16 +77,11 @@ class RowsAt(Func):
     def as_postgresql(
         self, compiler: Any, connection: Any, **_: Any
     ) -> tuple[str, tuple[Any, ...]]:
-        """Read a `jsonb` column."""
+        """Read a `jsonb` column, once: a test and a cast would read it five times."""
         column, params = compiler.compile(self.source_expressions[0])
-        here = f"({column} #> %s)"
-        number = f"({column} #>> %s)::NUMERIC"
-        sql = (
-            f"CASE WHEN JSONB_TYPEOF{here} = 'number' THEN "
-            f"CASE WHEN {number} BETWEEN 0 AND {MAX_ROWS} AND {number} = TRUNC({number}) "
-            f"THEN ({number})::BIGINT END END"
-        )
-        return sql, (*params, list(self.path)) * 5
+        sql = f"(JSONB_PATH_QUERY_FIRST({column}, %s::JSONPATH, '{{}}', TRUE))::BIGINT"
+        # Strict, so that the first element of an array is not taken for a number.
+        return sql, (*params, f"strict {self._path()} {_WHOLE}")
 
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
         """Read a column of JSON text."""
@@ -96,5 +92,7 @@ class RowsAt(Func):
             f"AND {number} BETWEEN 0 AND {MAX_ROWS} AND {number} = CAST({number} AS INTEGER) "
             f"THEN CAST({number} AS INTEGER) END"
         )
-        path = "$" + "".join(f'."{part}"' for part in self.path)
-        return sql, (*params, path) * 5
+        return sql, (*params, self._path()) * 5
+
+    def _path(self) -> str:
+        return "$" + "".join(f'."{part}"' for part in self.path)

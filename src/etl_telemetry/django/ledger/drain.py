@@ -76,7 +76,8 @@ class Drainer:
         return None if found and not numbers else sum(numbers)
 
     def close(self) -> None:
-        """Let another process take over at once."""
+        """Let another process take over at once, and export nothing of it any more."""
+        metrics.publish_run_totals([], since=0, lifetime=0)
         for alias in self._totals:
             release(alias, self._holder)
         self._totals.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import router, transaction
@@ -15,6 +14,7 @@ from etl_telemetry.django import mapping
 from etl_telemetry.django.figures.windows import moment
 from etl_telemetry.django.ledger.entries import entries, error_text, insert
 from etl_telemetry.django.ledger.tables import ready
+from etl_telemetry.django.mapping import Models
 from etl_telemetry.errors import LedgerError
 
 
@@ -46,31 +46,19 @@ def finish_run(
         DatabaseError: The database refuses; then nothing has changed.
     """
     models = mapping.current()
-    ending = models.statuses.ending(status)
-    if ending is None:
-        allowed = [*RunStatus, *models.statuses.of(*RunStatus)]
-        raise LedgerError(
-            f"the status of a run that ended must be one of "
-            f"{', '.join(dict.fromkeys(map(str, allowed)))}, got {status!r} (from finish_run)"
-        )
+    word = _ending(models, status)
     facts = models.run
-    alias = using or _database(run, facts.model)
+    alias = _database(models, run, using)
     changes: dict[str, object] = {
-        facts["status"]: ending[1],
+        facts["status"]: word,
         facts["finished_at"]: timezone.now() if finished_at is None else moment(finished_at),
     }
     broken = facts.get("error")
     if broken is not None and error:
         changes[broken] = error_text(error)
     pk = run.pk if isinstance(run, Model) else run
-    row = facts.model._base_manager.using(alias).filter(  # noqa: SLF001 - the host's may hide rows
-        pk=pk, **{f"{facts['status']}__in": models.statuses.active}
-    )
-    if alias not in models.databases:
-        raise LedgerError(
-            f"runs must be in one of the databases {', '.join(models.databases)}, got {alias!r}; "
-            f"name it in ETL_TELEMETRY['MODELS']['run']['databases']"
-        )
+    active = {f"{facts['status']}__in": models.statuses.active}
+    row = facts.model._base_manager.using(alias).filter(pk=pk, **active)  # noqa: SLF001 - may hide
     keeps = ready(alias)
     with transaction.atomic(using=alias):
         if not row.update(**changes):
@@ -97,8 +85,27 @@ async def afinish_run(
     )
 
 
-def _database(run: object, model: type[Model]) -> str:
-    if isinstance(run, Model) and run._state.db:  # noqa: SLF001 - Django's documented API
-        return str(run._state.db)  # noqa: SLF001 - the same
-    alias: Any = router.db_for_write(model)
-    return str(alias)
+def _ending(models: Models, status: object) -> object:
+    """Return the host's value for an end of a run."""
+    ending = models.statuses.ending(status)
+    if ending is None:
+        allowed = [*RunStatus, *models.statuses.of(*RunStatus)]
+        raise LedgerError(
+            f"the status of a run that ended must be one of "
+            f"{', '.join(dict.fromkeys(map(str, allowed)))}, got {status!r} (from finish_run)"
+        )
+    return ending[1]
+
+
+def _database(models: Models, run: object, using: str | None) -> str:
+    """Return the alias of the database that has the run."""
+    alias = using
+    if alias is None and isinstance(run, Model):
+        alias = run._state.db  # noqa: SLF001 - Django's documented API
+    alias = alias or router.db_for_write(models.run.model)
+    if alias not in models.databases:
+        raise LedgerError(
+            f"runs must be in one of the databases {', '.join(models.databases)}, got {alias!r}; "
+            f"name it in ETL_TELEMETRY['MODELS']['run']['databases']"
+        )
+    return alias

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core import serializers
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -129,6 +129,26 @@ def test_rollback_leaves_nothing(flow: Flow) -> None:
         transaction.set_rollback(True)
     assert (Execution.objects.get().state, outbox()) == ("RUNNING", {})
     assert finish_run(run.pk, "success")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_state_and_entry_belong_together(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a transaction of the host's, too: where the entry fails, the run has not ended."""
+    run = running(flow)
+    monkeypatch.setattr(RunEnd._meta, "db_table", "no_such_table")
+    with pytest.raises(DatabaseError):
+        finish_run(run.pk, "success")
+    monkeypatch.undo()
+    assert Execution.objects.get().state == "RUNNING"
+
+
+def test_run_that_was_opened_again_ends_again_and_is_not_counted_again(flow: Flow) -> None:
+    """Another attempt in the same row is the host's business; the run was counted."""
+    run = running(flow)
+    finish_run(run.pk, "failed")
+    Execution.objects.update(state="RUNNING", ended=None)
+    assert finish_run(run.pk, "success")
+    assert (Execution.objects.get().state, outbox()) == ("DONE", {str(run.pk): "failed"})
 
 
 def test_two_queries_more_than_the_update(flow: Flow) -> None:

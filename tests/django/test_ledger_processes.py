@@ -1,0 +1,315 @@
+"""The ledger over real processes that are killed, requests that fail, and several databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from etl_telemetry.viewer.query import Query
+from support.host import HOST, PATIENCE, Host
+from support.postgresql import postgresql
+from support.process import receiving
+
+__all__ = ["postgresql"]
+
+LEDGER = {"ETL_TELEMETRY_SERVICE_INSTANCE_ID": "ledger", "ETL_TELEMETRY_DEADLINE": "30"}
+ONCE = (
+    "from django.core.management import call_command\ncall_command('telemetry_ledger', once=True)"
+)
+"""A round of the command."""
+END_THREE = """
+import acts
+for status in ("success", "failed", "failed"):
+    acts.end(acts.start(), status)
+"""
+POINTS = {
+    "before it counts": "count._add = acts.die",
+    "counted, not committed": "count._add = acts.then_die(count._add)",
+    "committed, nothing told": "drain.snapshot = acts.die",
+    "told, not exported": "setup.Telemetry.force_flush = acts.die",
+    "exported, not marked": (
+        "setup.Telemetry.force_flush = acts.then_die(setup.Telemetry.force_flush)"
+    ),
+    "marked, not announced": "drain.Drainer._announced = acts.die",
+    "announced": "drain.Drainer._announced = acts.then_die(drain.Drainer._announced)",
+}
+PATCHED = """
+import acts
+from etl_telemetry import setup
+from etl_telemetry.django.ledger import count, drain
+"""
+Counts = dict[str, int]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    """Give a host with tables, on each database, whose processes export to a receiver."""
+    databases = {"default": "host.sqlite3"}
+    if request.param == "postgresql":
+        databases = {"default": _fresh(request.getfixturevalue("postgresql"), tmp_path)}
+    return made(tmp_path, databases)
+
+
+def _fresh(url: str, folder: Path) -> str:
+    """Make a database of its own on a server; return its URL."""
+    import psycopg2
+
+    name = f"host_{os.getpid()}_{time.monotonic_ns()}"
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    path, _, query = url.partition("?")
+    return f"{path.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+def made(folder: Path, databases: dict[str, str]) -> Host:
+    """Return a host whose tables are there."""
+    found = Host(folder, databases, dict(LEDGER))
+    found.migrate(OTEL_SDK_DISABLED="true")
+    return found
+
+
+def table(host: Host, using: str = "default") -> tuple[Counts, int]:
+    """Return what the host's table says: ended runs by status, and how many wait in the outbox."""
+    told = json.loads(host.script(f"import acts; acts.table({using!r})", OTEL_SDK_DISABLED="true"))
+    return told["ended"], told["waiting"]
+
+
+def counted(query: Query) -> Counts:
+    """Return what a receiver knows that adds up what a series had before each of its restarts."""
+    found = query.sum_latest("pipeline.executions", by=("status",))
+    return {str(key[0]): int(value) for key, value in found.items() if value}
+
+
+def durations(query: Query) -> dict[str, tuple[int, float]]:
+    """Return count and sum of the histogram, by status."""
+    found = query.sum_latest("pipeline.execution.duration", by=("status",))
+    return {str(key[0]): (value.count, value.sum) for key, value in found.items() if value.count}
+
+
+def roots(query: Query) -> dict[str, int]:
+    """Return how often the root span of each run arrived."""
+    spans = query.spans(name="pipeline run daily", limit=None)
+    return {str(span.attributes["pipeline.run.id"]): span.received for span in spans}
+
+
+def test_counts_equal_the_table_wherever_the_drainer_is_killed(host: Host) -> None:
+    """Killed with -9 at any point; counters, durations and root spans are those of the table."""
+    with receiving() as (receiver, query):
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        for number, (point, patch) in enumerate(POINTS.items(), 1):
+            host.script(END_THREE, OTEL_SDK_DISABLED="true")
+            script = f"import django; django.setup()\n{PATCHED}{patch}\n{ONCE}"
+            killed = host.run("-c", script, **exporting)
+            assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+            host.script(f"import acts; acts.take_over()\n{ONCE}", **exporting)
+            ended = {"success": number, "failed": 2 * number}
+            assert table(host) == (ended, 0), point
+            assert counted(query) == ended, point
+            assert durations(query) == {
+                status: (runs, pytest.approx(2.0 * runs)) for status, runs in ended.items()
+            }, point
+            assert len(roots(query)) == 3 * number, point
+        # Only where nobody can know whether it arrived a span is sent twice, with the same ids.
+        assert sorted(set(roots(query).values())) == [1, 2]
+        assert sum(roots(query).values()) == 3 * len(POINTS) + 3
+
+
+def test_series_begins_with_a_zero_in_whichever_process_exports_it_first(tmp_path: Path) -> None:
+    """`increase()` sees the first run, also where the process that counted it was killed."""
+    host = made(tmp_path, {"default": "host.sqlite3"})
+    with receiving() as (receiver, query):
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        host.script(END_THREE, OTEL_SDK_DISABLED="true")
+        script = f"import django; django.setup()\n{PATCHED}drain.snapshot = acts.die\n{ONCE}"
+        assert host.run("-c", script, **exporting).returncode == -signal.SIGKILL
+        for _ in range(2):
+            host.script(f"import acts; acts.take_over()\n{ONCE}", **exporting)
+        values = {
+            str(series.attributes["status"]): [int(point.value) for point in series.points]
+            for series in query.series("pipeline.executions")
+        }
+        assert values["failed"][:2] == [0, 2]
+        assert values["success"][:2] == [0, 1]
+        assert values["failed"].count(0) == values["success"].count(0) == 1
+
+
+@contextmanager
+def process(host: Host, *words: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process while the block runs; kill it afterwards."""
+    log = (host.folder / "process.log").open("ab")
+    running = subprocess.Popen(
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", *words],
+        cwd=HOST, env=host.environment(**variables), stdout=log, stderr=log,
+    )  # fmt: skip
+    log.close()
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.wait(PATIENCE)
+
+
+def test_many_workers_and_a_drainer_that_is_killed_again_and_again(host: Host) -> None:
+    """Runs end in every way, some roll back; at the end everything equals the table."""
+    with receiving() as (receiver, query):
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        drain = ("manage.py", "telemetry_ledger", "--interval", "0.05", "--lease", "3")
+        host.script(ONCE, **exporting)
+        script = "import django; django.setup()\nimport acts, sys; acts.work(int(sys.argv[1]), 15)"
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(seed)],
+                cwd=HOST, env=host.environment(OTEL_SDK_DISABLED="true"),
+            )
+            for seed in range(3)
+        ]  # fmt: skip
+        kills = 0
+        while kills < 3 or any(worker.poll() is None for worker in workers):
+            with process(host, *drain, **exporting) as running, _patience(running, 6):
+                kills += 1
+        assert [worker.wait(PATIENCE) for worker in workers] == [0, 0, 0]
+        with process(host, *drain, **exporting) as running:
+            end = time.monotonic() + PATIENCE
+            # Bulk updates are found by the first look of each process.
+            while table(host)[1] or counted(query) != table(host)[0]:
+                assert time.monotonic() < end, (table(host), counted(query), _log(host))
+                assert running.poll() is None, _log(host)
+            running.terminate()
+            assert running.wait(PATIENCE) == 0, _log(host)
+        ended, waiting = table(host)
+        assert (counted(query), waiting) == (ended, 0)
+        assert {status: count for status, (count, _) in durations(query).items()} == ended
+        assert len(roots(query)) == sum(ended.values())
+
+
+@contextmanager
+def _patience(running: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
+    """Let a process run for a while, unless it ends by itself."""
+    yield
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _log(host: Host) -> str:
+    return (host.folder / "process.log").read_text()
+
+
+def test_request_that_fails_leaves_nothing(host: Host) -> None:
+    """`ATOMIC_REQUESTS`: state and entry roll back together with all that the view did."""
+    script = """
+import acts
+from django.test import Client
+from etl_telemetry.django.ledger.models import RunEnd
+from work.models import Execution
+client = Client(raise_request_exception=False)
+run = acts.start()
+print(client.get(f"/finish/{run.pk}/?fail").status_code, Execution.objects.get().state,
+      RunEnd.objects.count())
+print(client.get(f"/finish/{run.pk}/").content.decode(), Execution.objects.get().state,
+      RunEnd.objects.count())
+print(client.get(f"/finish/{run.pk}/").content.decode())
+"""
+    assert host.script(script, OTEL_SDK_DISABLED="true").splitlines() == [
+        "500 RUNNING 0", "True DONE 1", "False",
+    ]  # fmt: skip
+
+
+def test_several_databases_are_one_series(tmp_path: Path, postgresql: str) -> None:
+    """Each has its own outbox, in the transaction of its runs; what is exported is their sum."""
+    databases = {"default": "host.sqlite3", "second": _fresh(postgresql, tmp_path)}
+    host = made(tmp_path, databases)
+    both = END_THREE + "acts.end(acts.start('second'), 'success', 'second')\n"
+    with receiving() as (receiver, query):
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        for number in (1, 2):
+            host.script(both + ONCE, **exporting)
+            assert table(host) == ({"success": number, "failed": 2 * number}, 0)
+            assert table(host, "second") == ({"success": number}, 0)
+            assert counted(query) == {"success": 2 * number, "failed": 2 * number}
+        assert len(roots(query)) == 8
+
+
+OLD = """
+import acts, logging
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from work.models import Execution
+User.objects.create_user("ann", password="x")
+class Told(logging.Handler):
+    def emit(self, record): print(record.getMessage(), record.database)
+logging.getLogger("etl_telemetry.django").addHandler(Told())
+client = Client()
+print(client.get("/login/").content.decode())
+for _ in range(2):
+    run = acts.start()
+    print(client.get(f"/finish/{run.pk}/").content.decode())
+saved = acts.start()
+saved.state = "DONE"
+saved.ended = saved.begun
+saved.save()
+print(Execution.objects.filter(state="DONE").count(), "tables:", sorted(
+    name for name in connection.introspection.table_names() if name.startswith("etl_telemetry")))
+"""
+
+
+def test_new_code_on_the_old_schema_breaks_nothing(host: Host) -> None:
+    """Before `migrate` ran, requests end runs and people log in; what lacks is said once."""
+    done = host.run("manage.py", "migrate", "etl_telemetry", "zero", "--verbosity", "0")
+    assert done.returncode == 0, done.stderr
+    assert host.script(OLD, OTEL_SDK_DISABLED="true").splitlines() == [
+        "welcome", "ledger_not_ready default", "True", "True", "3 tables: []",
+    ]  # fmt: skip
+
+
+def test_runs_that_end_while_a_column_lacks_are_found_afterwards(host: Host) -> None:
+    """The next version of the tables: nothing is lost in between."""
+    with receiving() as (receiver, query):
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        host.script(ONCE, **exporting)
+        rename = "from django.db import connection\nconnection.cursor().execute({!r})\n"
+        table_of = "ALTER TABLE etl_telemetry_runend RENAME COLUMN {} TO {}"
+        host.script(rename.format(table_of.format("links", "old")), OTEL_SDK_DISABLED="true")
+        host.script(END_THREE, OTEL_SDK_DISABLED="true")
+        assert table(host)[0] == {"success": 1, "failed": 2}
+        host.script(rename.format(table_of.format("old", "links")), OTEL_SDK_DISABLED="true")
+        host.script(ONCE, **exporting)
+        assert table(host) == (counted(query), 0) == ({"success": 1, "failed": 2}, 0)
+
+
+def test_command_needs_a_fixed_identity_and_telemetry(tmp_path: Path) -> None:
+    """Else each restart would be another writer of the same sums, or nobody would hear of them."""
+    host = Host(tmp_path)
+    done = host.run("manage.py", "telemetry_ledger", "--once")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1,
+        (
+            "CommandError: This process continues the series of the one before it: give it a fixed "
+            "identity, for instance ETL_TELEMETRY_SERVICE_INSTANCE_ID=ledger (in its environment "
+            "only)."
+        ),
+    )
+    done = host.run("manage.py", "telemetry_ledger", "--once", OTEL_SDK_DISABLED="true")
+    assert (done.returncode, done.stderr) == (
+        1, "CommandError: Telemetry is switched off: what ended stays in the outbox.\n",
+    )  # fmt: skip
+
+
+def test_migrations_are_complete(tmp_path: Path) -> None:
+    """No model of ours has changed without its migration, whatever the project's own key type."""
+    done = Host(tmp_path).run("manage.py", "makemigrations", "--check", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "No changes detected\n"), done.stderr
