@@ -46,6 +46,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "debug_connectors": ("true", "false", "true"),
     "log_level": ("INFO", "ERROR", "DEBUG"),
     "django_log_level": ("INFO", "ERROR", "DEBUG"),
+    "audit_table": ("true", "false", "true"),
+    "audit_models": ("shop.A", "shop.B", "shop.C"),
+    "audit_proxies": ("10.0.0.0/8", "::1", "unix"),
 }
 ANOTHER_WAY: dict[str, Callable[[str], str]] = {
     "OTEL_SDK_DISABLED": lambda text: "false" if text == "true" else "true",

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from etl_telemetry.catalogue.names import (
+    AUDIT_BLOCK_DIGEST,
+    AUDIT_BLOCK_NUMBER,
+    AUDIT_BLOCK_ROWS,
+    AUDIT_DATABASE,
+    AUDIT_EVENT,
+    AUDIT_ROW_ID,
     ERROR_TYPE,
     EXCEPTION_MESSAGE,
     PIPELINE_NAME,
@@ -107,6 +113,18 @@ LOG_EVENTS: Mapping[str, LogEvent] = MappingProxyType(
             LogEvent("telemetry_not_delivered", "WARNING",
                      "The process ended before its telemetry could be delivered.",
                      ("signals", "deadline")),
+            LogEvent("audit_head", "INFO",
+                     "Audit events were chained: this is the digest of all so far.",
+                     (AUDIT_DATABASE, AUDIT_BLOCK_NUMBER, AUDIT_BLOCK_DIGEST, AUDIT_BLOCK_ROWS)),
+            LogEvent("audit_row_forged", "ERROR",
+                     "A row of the audit table was not written by this application.",
+                     (AUDIT_DATABASE, AUDIT_ROW_ID)),
+            LogEvent("audit_not_drained", "ERROR",
+                     "Audit events wait in the table: nobody runs manage.py audit_drain.",
+                     (AUDIT_DATABASE,)),
+            LogEvent("audit_event_not_kept", "ERROR",
+                     "An automatic audit event had no place: the audit table is not migrated yet.",
+                     (AUDIT_EVENT, ERROR_TYPE)),
         )
     }
 )  # fmt: skip

@@ -100,6 +100,13 @@ AUDIT_RESOURCE_TYPE = "audit.resource.type"
 AUDIT_RESOURCE_ID = "audit.resource.id"
 AUDIT_OUTCOME = "audit.outcome"
 AUDIT_DETAILS = "audit.details"
+# On the log events about the audit table.
+AUDIT_EVENT = "audit.event"
+AUDIT_DATABASE = "audit.database"
+AUDIT_BLOCK_NUMBER = "audit.block.number"
+AUDIT_BLOCK_DIGEST = "audit.block.digest"
+AUDIT_BLOCK_ROWS = "audit.block.rows"
+AUDIT_ROW_ID = "audit.row.id"
 
 # Semantic conventions (stable; copied, since incubating modules move).
 ERROR_TYPE = "error.type"
@@ -128,5 +135,7 @@ AUDIT_SCOPE = "etl_telemetry.audit"
 """Logger name, and so the scope, of audit events."""
 RUN_HEADER = "etl_telemetry_run"
 """Message header that carries a run from task to task (versioned JSON)."""
+ACTOR_HEADER = "etl_telemetry_actor"
+"""Message header that carries who acts from task to task (versioned JSON)."""
 RUN_TRACE_STATE = ("etl", "run")
 """Key and value in the W3C trace state of every span of a run's trace: gateways keep these."""

@@ -24,8 +24,8 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
-from etl_telemetry import guard, pipelines
-from etl_telemetry.celery import publish, runs
+from etl_telemetry import audit, guard, pipelines
+from etl_telemetry.celery import actors, publish, runs
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
@@ -98,6 +98,7 @@ class Receivers:
             # An eager task belongs to whoever runs it, and so does its context.
             if not request.is_eager:
                 opened.clean = context_api.attach(Context())
+                opened.actor_before = audit.attach(actors.read(request))
                 run = runs.read(request)
                 if run is not None:
                     runs.keep_in_trace(request, run)
@@ -134,6 +135,7 @@ class Receivers:
         with guard.absorb("celery task context"):
             if opened.clean is not None:
                 context_api.detach(opened.clean)
+                audit.attach(opened.actor_before)
 
     def revoked(self, *, sender: Any, request: Any, **_: object) -> None:
         """Count a task that never ran, or was stopped; sent in the worker's main process."""
@@ -163,9 +165,10 @@ class _Theirs:
 class _Opened:
     """What `prerun` opened and `postrun` closes."""
 
-    __slots__ = ("clean", "delivery", "run")
+    __slots__ = ("actor_before", "clean", "delivery", "run")
 
     def __init__(self) -> None:
+        self.actor_before: audit.Acting | None = None
         self.clean: Any = None
         self.run: Any = None
         self.delivery: Delivery | None = None

@@ -23,7 +23,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from etl_telemetry import catalogue, guard, tracing, values
-from etl_telemetry.celery import runs
+from etl_telemetry.celery import actors, runs
 from etl_telemetry.runtime import propagation
 
 _SPAN = context_api.create_key("etl_telemetry-publish-span")
@@ -54,7 +54,10 @@ def wrap() -> Callable[[], None]:
 def before_publish(
     *, sender: str, headers: MutableMapping[str, Any], routing_key: str | None = None, **_: object
 ) -> None:
-    """Write the trace context and the run into the message (signal `before_task_publish`)."""
+    """Write trace context, run and actor into the message (signal `before_task_publish`)."""
+    with guard.absorb("celery publish actor"):
+        # Also where instrumentation is suppressed: who acts is no telemetry.
+        actors.write(headers)
     with guard.absorb("celery publish"):
         if not is_instrumentation_enabled():
             return

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -56,6 +57,17 @@ def _installed_propagators(value: object) -> tuple[str, ...]:
                 known = sorted(_BUILT_IN_PROPAGATORS | installed)
                 fix = nearest(name, known) or "install its package"
                 raise WrongValue(got=repr(name), hint=f"{fix} (known are {', '.join(known)})")
+    return found
+
+
+def _proxies(value: object) -> tuple[str, ...]:
+    found: tuple[str, ...] = names().parse(value)
+    for name in found:
+        if name != "unix":
+            try:
+                ip_network(name, strict=False)
+            except ValueError:
+                raise WrongValue(got=repr(name[:100])) from None
     return found
 
 
@@ -120,6 +132,10 @@ HOSTS = names(
     allowed="hosts separated by commas: api.example.com, or .example.com for its subdomains too",
     pattern=_HOST,
 )
+MODELS = names(
+    allowed="models separated by commas, such as shop.Pipeline", pattern=re.compile(r"\w+\.\w+")
+)
+PROXIES = Kind("addresses or networks of proxies, or unix, separated by commas", _proxies)
 HEADERS = pairs(allowed="HTTP headers such as name=value,name=value", key=_TOKEN)
 ATTRIBUTES = pairs(
     allowed="attributes such as name=value,name=value",

@@ -204,6 +204,23 @@ class Config:
     silent_commands: tuple[str, ...] = setting(_NAMES, default=())
     """Management commands of yours that export nothing, as Django's own do."""
 
+    # --- Audit, with Django ---
+
+    audit_table: bool = setting(BOOLEAN, default=True)
+    """Whether audit events are rows of a table, and accounts are audited by themselves."""
+    audit_models: tuple[str, ...] = setting(several.MODELS, default=())
+    """Models whose rows are audited when they are created, updated and deleted."""
+    audit_hidden_fields: tuple[str, ...] = setting(_NAMES, default=())
+    """Fields of these models (`Connector.options` as `shop.Connector.options`, or `options` of
+    all) whose values are not told, besides those whose names look like secrets."""
+    audit_tenant_field: str = setting(TEXT, default="organization_id")
+    """Where a row has its tenant: a field or a lookup such as `organization__code`."""
+    audit_proxies: tuple[str, ...] = setting(several.PROXIES, default=())
+    """Proxies whose `X-Forwarded-For` is believed: addresses, networks, or `unix` for a server
+    behind a Unix socket."""
+    audit_heads_file: str | None = setting(TEXT, default=None)
+    """File to which the drainer adds each head of the chain; None for the log stream only."""
+
     # --- What `resolve` found on the way ---
 
     warnings: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from etl_telemetry.django import asgi, checks
+from etl_telemetry.django import asgi, audit, checks
 from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.setup import setup_telemetry
 
@@ -15,6 +15,7 @@ class EtlTelemetryConfig(AppConfig):
     name = "etl_telemetry.django"
     label = "etl_telemetry"  # By default it would be "django".
     verbose_name = "ETL telemetry"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Call `setup_telemetry()`; Django has applied `LOGGING` by now.
@@ -24,6 +25,7 @@ class EtlTelemetryConfig(AppConfig):
         """
         checks.connect()
         telemetry = setup_telemetry()
+        audit.connect(telemetry.config)
         if telemetry.active:
             asgi.answer_lifespan()
             tell_missing_extra("django", telemetry.config)

@@ -156,7 +156,12 @@ def _audit(event: str, run: Run, *, outcome: str, details: Mapping[str, object])
     """Write an audit event of a run. A run is not an audited action: it never fails for it."""
     with guard.absorb("auditing a run"):
         if audit.has_place():
-            facts = {"pipeline_name": run.name, "trigger_type": run.trigger, **details}
+            facts = {
+                "pipeline_name": run.name,
+                "trigger_type": run.trigger,
+                "triggered_by": run.triggered_by,
+                **details,
+            }
             audit.record(
                 event,
                 actor=run.triggered_by,
