@@ -22,6 +22,7 @@ from etl_telemetry.audit.recording import (
     set_showing,
     set_store,
     show,
+    tell,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "set_store",
     "set_tenant_provider",
     "show",
+    "tell",
 ]

@@ -98,6 +98,22 @@ def record(
     _log.info(event.name, extra=event.fields(), stacklevel=2)
 
 
+def tell(event: AuditEvent) -> None:
+    """Keep an event of something that happens whether it is audited or not, such as a run.
+
+    Where the store cannot keep it (in a coroutine, in a transaction that is broken) the logger
+    does. Raise `AuditError` where that has no place either.
+    """
+    try:
+        if _place.store is not None and _place.store.keep(event):
+            return
+    except AuditError:
+        if not has_log_place():
+            raise
+    _require_place()
+    _log.info(event.name, extra=event.fields())
+
+
 def publish(event: AuditEvent, *, uid: str, at: float, span: SpanContext, run_id: str = "") -> None:
     """Write an event that was kept to the logger, as it was then; raise `AuditError` without place.
 

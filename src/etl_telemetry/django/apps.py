@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from django.apps import AppConfig
 
-from etl_telemetry.django import asgi, audit, checks
+from etl_telemetry.django import asgi, audit, checks, commands
+from etl_telemetry.errors import ConfigurationError
 from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.setup import setup_telemetry
 
@@ -25,6 +29,9 @@ class EtlTelemetryConfig(AppConfig):
         """
         checks.connect()
         telemetry = setup_telemetry()
+        wrong = audit.problems(telemetry.config)
+        if wrong and not commands.is_silent(sys.argv, os.environ, telemetry.config.silent_commands):
+            raise ConfigurationError(wrong)
         audit.connect(telemetry.config)
         if telemetry.active:
             asgi.answer_lifespan()

@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.core import checks
 
 from etl_telemetry import setup
+from etl_telemetry.django import audit
 
 WRONG = "etl_telemetry.W001"
 """A wrong value of ours: a process that serves would not start."""
@@ -28,7 +29,8 @@ def check_configuration(
     if telemetry is None:
         return []
     hint = "A process that serves stops at start-up until this is corrected."
-    wrong = [checks.Warning(problem, hint=hint, id=WRONG) for problem in telemetry.problems]
+    problems = [*telemetry.problems, *audit.problems(telemetry.config)]
+    wrong = [checks.Warning(problem, hint=hint, id=WRONG) for problem in problems]
     # A process that exports has logged them already.
     told = () if telemetry.active else telemetry.config.warnings
     ignored = [checks.Warning(warning, id=IGNORED) for warning in told]

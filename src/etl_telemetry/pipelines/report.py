@@ -162,13 +162,15 @@ def _audit(event: str, run: Run, *, outcome: str, details: Mapping[str, object])
                 "triggered_by": run.triggered_by,
                 **details,
             }
-            audit.record(
-                event,
-                actor=run.triggered_by,
-                organization=run.organization,
-                resource={"type": "pipeline_run", "id": run.id},
-                outcome=outcome,
-                details=_without_none(facts),
+            audit.tell(
+                audit.made(
+                    event,
+                    actor=run.triggered_by,
+                    organization=run.organization,
+                    resource={"type": "pipeline_run", "id": run.id},
+                    outcome=outcome,
+                    details=_without_none(facts),
+                )
             )
 
 

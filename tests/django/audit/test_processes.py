@@ -122,3 +122,23 @@ def test_before_the_migration(project: Project) -> None:
     assert done.returncode == 1
     assert "no database has the audit table: run manage.py migrate" in done.stderr
     assert project.manage("check").returncode == 0
+
+
+WRONG = """
+ETL_TELEMETRY = {"AUDIT_MODELS": ["auth.Usr"]}
+"""
+SAID = (
+    "audit_models must name models of this project, got 'auth.Usr' (from AUDIT_MODELS); "
+    "did you mean 'auth.User'?"
+)
+
+
+def test_a_model_that_does_not_exist(project: Project) -> None:
+    """A process that serves stops, `migrate` goes on, and `check` warns."""
+    project.append("shop/settings.py", WRONG)
+    served = project.manage("runserver", "--noreload", "0")
+    assert (served.returncode, SAID in served.stderr) == (1, True), served.stderr
+    migrated = project.manage("migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    checked = project.manage("check")
+    assert (checked.returncode, SAID in checked.stderr) == (0, True), checked.stderr

@@ -8,6 +8,13 @@ from etl_telemetry import audit
 from etl_telemetry.config import Config
 
 
+def problems(config: Config) -> list[str]:
+    """Return what is wrong in the audit part of the configuration, now that models are known."""
+    from etl_telemetry.django.audit import watching
+
+    return watching.problems(config.audit_models, config.audit_hidden_fields)
+
+
 class _State:
     """How to undo what is connected in this process."""
 

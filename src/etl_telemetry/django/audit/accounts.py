@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import get_user_model, signals
-from django.db import connections, transaction
+from django.db import connections
 from django.http import HttpRequest
 
 from etl_telemetry import audit
@@ -13,6 +13,7 @@ from etl_telemetry.audit import AuditEvent
 from etl_telemetry.catalogue import UNKNOWN
 from etl_telemetry.django.audit import requests, store
 from etl_telemetry.django.audit.clients import Proxies, client
+from etl_telemetry.django.audit.models import AuditRow
 
 _UID = "etl_telemetry.audit"
 
@@ -62,9 +63,9 @@ class Accounts:
             outcome="failure",
             details={"username": name, **client(request, self._proxies)},
         )
-        using = store.alias()
-        store.keep_automatic((event,), using=using)
-        _outlive_rollback(event, using)
+        using, uid = store.alias(), store.new_uid()
+        store.keep_automatic((event,), using=using, uids=(uid,))
+        _outlive_rollback(event, using, uid)
 
     def _keep(self, name: str, user: Any, request: HttpRequest | None) -> None:
         event = audit.made(
@@ -87,13 +88,14 @@ def _user_name(credentials: dict[str, Any]) -> str:
     return ""
 
 
-def _outlive_rollback(event: AuditEvent, using: str) -> None:
+def _outlive_rollback(event: AuditEvent, using: str, uid: str) -> None:
+    """See after the request whether the event is still there."""
     here = requests.current()
     if here is None or not connections[using].in_atomic_block or not store.is_migrated(using):
         return
 
     def again() -> None:
-        store.keep((event,), using=using)
+        if not AuditRow.objects.using(using).filter(uid=uid).exists():
+            store.keep((event,), using=using, uids=(uid,))
 
     here.unsettled.append(again)
-    transaction.on_commit(lambda: here.unsettled.remove(again), using=using)

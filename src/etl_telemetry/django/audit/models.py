@@ -76,6 +76,7 @@ class AuditBlock(models.Model):
     class Meta:
         app_label = "etl_telemetry"
         verbose_name = "audit block"
+        indexes = (models.Index(fields=("exported_us", "number"), name="etl_audit_exported"),)
 
     def __str__(self) -> str:
         return f"{self.number}:{self.digest}"

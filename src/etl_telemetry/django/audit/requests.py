@@ -29,8 +29,8 @@ class Current:
     request: HttpRequest
     """What Django made of it."""
     unsettled: list[Callable[[], None]] = field(default_factory=list)
-    """Events that are no change, written in a transaction that has not committed yet: how to
-    write each of them again."""
+    """Events that are no change, written in a transaction that may roll back: how to write
+    each of them again where it did."""
 
 
 _current: ContextVar[Current | None] = ContextVar("etl_telemetry_request", default=None)

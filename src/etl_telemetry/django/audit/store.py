@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from itertools import zip_longest
 from time import monotonic, time_ns
 
 import django.db
@@ -24,6 +25,7 @@ from etl_telemetry.logs import current_fields
 PATIENCE = 300
 """Seconds that an event may wait for a drainer, and between two looks of a process."""
 _BATCH = 200
+_ASK_AGAIN = 5.0
 _log = logging.getLogger("etl_telemetry.django")
 
 
@@ -56,15 +58,17 @@ def alias() -> str:
     return chosen
 
 
-def keep(events: Sequence[AuditEvent], *, using: str) -> bool:
+def keep(events: Sequence[AuditEvent], *, using: str, uids: Sequence[str] = ()) -> bool:
     """Insert events; False where the table is not migrated there; raise `AuditError`.
+
+    `uids` are ids for them; without any they get new ones.
 
     In a savepoint: what fails here does not break the application's transaction.
     """
     try:
         if not is_migrated(using):
             return False
-        rows = [_row(event) for event in events]
+        rows = [_row(event, uid) for event, uid in zip_longest(events, uids[: len(events)])]
         with transaction.atomic(using=using):
             if len(rows) == 1:
                 rows[0].save(using=using, force_insert=True)
@@ -85,13 +89,13 @@ def keep(events: Sequence[AuditEvent], *, using: str) -> bool:
     return True
 
 
-def keep_automatic(events: Sequence[AuditEvent], *, using: str) -> None:
-    """Keep events that nobody asked for by hand.
+def keep_automatic(events: Sequence[AuditEvent], *, using: str, uids: Sequence[str] = ()) -> None:
+    """Keep events that nobody asked for by hand; `uids` as in `keep`.
 
     During a deployment new code meets a database without the table: then they are logged
     as events of a process without Django are, and what is audited goes on.
     """
-    if not events or keep(events, using=using):
+    if not events or keep(events, using=using, uids=uids):
         return
     for event in events:
         if audit.has_log_place():
@@ -108,22 +112,28 @@ def keep_automatic(events: Sequence[AuditEvent], *, using: str) -> None:
 
 
 def is_migrated(using: str) -> bool:
-    """Tell whether a database has the audit table; asked until it has."""
+    """Tell whether a database has the audit table; asked now and then until it has."""
     connection = connections[using]
     place = (using, str(connection.settings_dict.get("NAME")))
-    if place not in _known:
-        if AuditRow._meta.db_table not in connection.introspection.table_names():
-            return False
+    if place in _known:
+        return True
+    if monotonic() < _missing.get(place, 0.0):
+        return False
+    if AuditRow._meta.db_table in connection.introspection.table_names():
         _known.add(place)
-    return True
+        return True
+    _missing[place] = monotonic() + _ASK_AGAIN
+    return False
 
 
 def forget_tables() -> None:
     """Ask again which databases have the table."""
     _known.clear()
+    _missing.clear()
 
 
 _known: set[tuple[str, str]] = set()
+_missing: dict[tuple[str, str], float] = {}
 
 
 def new_uid() -> str:
@@ -131,10 +141,10 @@ def new_uid() -> str:
     return f"{time_ns():016x}{os.urandom(8).hex()}"
 
 
-def _row(event: AuditEvent) -> AuditRow:
+def _row(event: AuditEvent, uid: str | None) -> AuditRow:
     span = trace.get_current_span().get_span_context()
     row = AuditRow(
-        uid=new_uid(),
+        uid=uid or new_uid(),
         occurred_us=time_ns() // 1_000,
         name=event.name,
         actor=_storable(event.actor),

@@ -14,6 +14,7 @@ from django.db.models.sql import Query
 
 from etl_telemetry import audit, redaction
 from etl_telemetry.audit import AuditEvent
+from etl_telemetry.config.kinds import nearest
 from etl_telemetry.redaction import MASK
 
 Values = Mapping[str, object]
@@ -125,10 +126,12 @@ class Watches:
 def watches(models: Sequence[str], hidden: Sequence[str], tenant: str) -> Watches:
     """Return what to audit: the listed models, and accounts.
 
-    `models` are labels (`shop.Pipeline`); an unknown one raises `LookupError` (the check
-    `etl_telemetry.E020` says it before). `hidden` are fields, with or without their model.
+    `models` are labels (`shop.Pipeline`); an unknown one is left out (`problems` names it).
+    `hidden` are fields, with or without their model.
     """
-    listed = {_concrete(apps.get_model(label)) for label in models}
+    known = {model._meta.label.lower(): model for model in apps.get_models()}
+    named = [known[label.lower()] for label in models if label.lower() in known]
+    listed = {_concrete(model) for model in named}
     accounts: set[type[Model]] = set()
     if apps.is_installed("django.contrib.auth"):
         accounts.add(get_user_model())
@@ -144,6 +147,40 @@ def watches(models: Sequence[str], hidden: Sequence[str], tenant: str) -> Watche
         )
         for model in sorted(listed | accounts, key=lambda model: model._meta.label)
     ])  # fmt: skip
+
+
+def problems(models: Sequence[str], hidden: Sequence[str]) -> list[str]:
+    """Return what is wrong in the names of models and fields, in the words of `config`.
+
+    >>> problems(["nowhere.Pipeline"], [])[0].partition(",")[0]
+    "audit_models must name models of this project"
+    """
+    known = {model._meta.label.lower(): model for model in apps.get_models()}
+    labels = [model._meta.label for model in known.values()]
+    found = [
+        _wrong("audit_models", "models of this project", label, labels)
+        for label in models
+        if label.lower() not in known
+    ]
+    watched = [known[label.lower()] for label in models if label.lower() in known]
+    fields = {
+        spelling: None
+        for model in watched
+        for field in model._meta.concrete_fields
+        for spelling in (f"{model._meta.label}.{field.name}", field.name, field.attname)
+    }
+    lower = {spelling.lower() for spelling in fields}
+    found += [
+        _wrong("audit_hidden_fields", "fields of audit_models", name, list(fields))
+        for name in hidden
+        if name.lower() not in lower
+    ]
+    return found
+
+
+def _wrong(option: str, what: str, got: str, known: Sequence[str]) -> str:
+    hint = nearest(got, known) or "correct it or remove it"
+    return f"{option} must name {what}, got {got!r} (from {option.upper()}); {hint}"
 
 
 def _concrete(model: type[Model]) -> type[Model]:

@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'audit block',
+                'indexes': [models.Index(fields=['exported_us', 'number'], name='etl_audit_exported')],
             },
         ),
         migrations.CreateModel(
