@@ -17,7 +17,7 @@ from support.postgresql import server
 
 HERE = Path(__file__).parent
 SUITE = sorted((HERE / "suite").glob("suite_*.py"))
-PATIENCE = 280.0
+PATIENCE = 800.0
 """Seconds after which a run is taken for hung; no measure of speed."""
 
 
@@ -66,12 +66,14 @@ def run(suite: Path, folder: Path, url: str) -> None:
     assert "skipped" not in done.stdout
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("suite", SUITE, ids=lambda path: path.stem)
 def test_suite_passes_on_sqlite(suite: Path, tmp_path: Path) -> None:
     """Every test in `suite/` passes on files of SQLite."""
     run(suite, tmp_path, "")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("suite", SUITE, ids=lambda path: path.stem)
 def test_suite_passes_on_postgresql(suite: Path, tmp_path: Path, postgresql: str) -> None:
     """Every test in `suite/` passes on a real PostgreSQL."""

@@ -10,10 +10,12 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
 
+import django.db
 from django.db import connections
 from django.db.models import Q
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -42,6 +44,8 @@ class Drained:
     """Blocks that could not be delivered; the next pass tries again."""
     busy: bool = False
     """Whether another process drains this database."""
+    error: str = ""
+    """Why the database could not be drained; "" where it could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,15 @@ class Drainer:
     """Name of this process; by default made from host and process id."""
 
     def drain_all(self) -> list[Drained]:
-        """Drain every database that has the table; see `drain`."""
-        return [self.drain(name) for name in connections if store.is_migrated(name)]
+        """Drain every database that has the table; one that is away does not stop the others."""
+        found = []
+        for name in connections:
+            try:
+                if store.is_migrated(name):
+                    found.append(self.drain(name))
+            except django.db.Error as error:
+                found.append(Drained(name, error=f"{type(error).__name__}: {error}".strip()))
+        return found
 
     def drain(self, using: str) -> Drained:
         """Chain all that is committed, then export all that is chained."""
@@ -80,9 +91,10 @@ class Drainer:
     def release(self) -> None:
         """Let another process drain at once."""
         for using in connections:
-            if store.is_migrated(using):
-                mine = AuditChain.objects.using(using).filter(holder=self._name)
-                mine.update(holder="", held_until_us=0)
+            with suppress(django.db.Error):  # Then the lease ends by itself.
+                if store.is_migrated(using):
+                    mine = AuditChain.objects.using(using).filter(holder=self._name)
+                    mine.update(holder="", held_until_us=0)
 
     @property
     def _name(self) -> str:

@@ -119,7 +119,9 @@ def is_migrated(using: str) -> bool:
         return True
     if monotonic() < _missing.get(place, 0.0):
         return False
-    if AuditRow._meta.db_table in connection.introspection.table_names():
+    # A replica has the table too: the routers know that nothing is written there.
+    own = router.allow_migrate_model(using, AuditRow)
+    if own and AuditRow._meta.db_table in connection.introspection.table_names():
         _known.add(place)
         return True
     _missing[place] = monotonic() + _ASK_AGAIN

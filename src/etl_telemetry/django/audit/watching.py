@@ -41,7 +41,6 @@ class Watch:
     """Fields whose values are not told, only that they changed."""
     tenant: str
     """Lookup of the tenant from a row (`organization__code`); "" where it has none."""
-
     fields: frozenset[str]
     """Fields (`organization_id`) whose change is an event."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from audit_fixtures import kept
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ from etl_telemetry.django.models import AuditBlock, AuditChain, AuditRow
 
 MANY = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 RIGHT: list[str] = []
@@ -484,3 +484,44 @@ def test_nobody_drains(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
     write(3, 4)
     said = [vars(one) for one in caplog.records if one.message == "audit_not_drained"]
     assert [(one["levelname"], one["audit.database"]) for one in said] == [("ERROR", "default")]
+
+
+def test_heads_that_were_published_twice(chained: None) -> None:
+    """A drainer that gets no answer publishes again: that is right; another digest is not."""
+    told = [heads.Head(one.number, one.digest) for one in AuditBlock.objects.order_by("number")]
+    assert problems(*told[:3], *told[1:]) == RIGHT
+    wrong = heads.Head(2, "0" * 64)
+    said = ["block 2 is not the one whose head was published"]
+    assert problems(*told[:3], wrong, *told[2:]) == said
+    assert problems(told[0], wrong, told[3]) == said
+
+
+def test_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are drained all the same."""
+    write(1)
+    real = store.is_migrated
+
+    def is_migrated(using: str) -> bool:
+        if using == "second":
+            raise OperationalError("no route to host")
+        return real(using)
+
+    monkeypatch.setattr(store, "is_migrated", is_migrated)
+    assert drainer().drain_all() == [
+        Drained("default", chained=1, exported=1),
+        Drained("second", error="OperationalError: no route to host"),
+    ]
+
+
+class Replica:
+    """A router that knows that one database is a copy."""
+
+    def allow_migrate(self, db: str, app_label: str, **_: object) -> bool:
+        """Refuse the copy."""
+        return db != "second"
+
+
+@override_settings(DATABASE_ROUTERS=[Replica()])
+def test_a_replica_is_not_drained() -> None:
+    """It has the table, and cannot be written."""
+    assert [one.database for one in drainer().drain_all()] == ["default"]

@@ -49,7 +49,7 @@ class Command(BaseCommand):
             self.stdout.write(_sentence(one))
         if not found:
             raise CommandError("no database has the audit table: run manage.py migrate")
-        if any(one.waiting or one.busy for one in found):
+        if any(one.waiting or one.busy or one.error for one in found):
             raise CommandError("not everything was delivered")
 
     def _serve(self, drainer: Drainer, interval: float) -> None:
@@ -63,9 +63,11 @@ class Command(BaseCommand):
 
     def _pass(self, drainer: Drainer) -> None:
         try:
-            drainer.drain_all()
-        except (AuditError, django.db.Error) as error:
-            self.stderr.write(f"{type(error).__name__}: {error}")
+            for one in drainer.drain_all():
+                if one.error:
+                    self.stderr.write(_sentence(one))
+        except AuditError as error:
+            self.stderr.write(str(error))
         django.db.close_old_connections()
 
 
@@ -85,6 +87,8 @@ def _nothing_waits() -> bool:
 
 
 def _sentence(one: Drained) -> str:
+    if one.error:
+        return f"{one.database}: {one.error}"
     if one.busy:
         return f"{one.database}: another process drains it"
     return (
