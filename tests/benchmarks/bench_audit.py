@@ -54,8 +54,8 @@ def set_up(url: str) -> None:
     django.setup()
 
 
-def writer(url: str, number: int, seconds: float, ready: Barrier, totals: Any) -> None:
-    """Commit transactions for so many seconds; count them."""
+def writer(url: str, number: int, seconds: float, gate: Barrier, totals: Any) -> None:
+    """Commit transactions for so many seconds whenever the gate opens; count them."""
     set_up(url)
     from django.db import connection, transaction
 
@@ -72,46 +72,68 @@ def writer(url: str, number: int, seconds: float, ready: Barrier, totals: Any) -
             )  # fmt: skip
 
     transact()
-    ready.wait()
-    done, end = 0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        transact()
-        done += 1
-    totals[number] = done
+    while True:
+        gate.wait()
+        done, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            transact()
+            done += 1
+        totals[number] = done
+        gate.wait()
 
 
-def chainer(url: str, stop: Event, lag: Any) -> None:
-    """Chain every half second until it is told to end; tell how many rows wait then."""
+def chainer(url: str, active: Event) -> None:
+    """Chain every half second while it is asked to."""
     set_up(url)
     from etl_telemetry.django.audit import chain
-    from etl_telemetry.django.models import AuditRow
 
-    while not stop.is_set():
+    while active.wait():
         while (block := chain.extend("default")) is not None and block.rows == chain.BLOCK:
             pass
-        stop.wait(0.5)
-    lag.value = AuditRow.objects.filter(block=None).count()
+        time.sleep(0.5)
 
 
-def measure(url: str, seconds: float, *, chained: bool) -> tuple[float, int]:
-    """Return transactions a second of all writers, and rows that waited at the end."""
-    context = multiprocessing.get_context("spawn")
-    ready, totals = context.Barrier(WRITERS + 1), context.Array("q", WRITERS)
-    stop, lag = context.Event(), context.Value("q", 0)
-    processes = [
-        context.Process(target=writer, args=(url, number, seconds, ready, totals))
-        for number in range(WRITERS)
-    ]
-    drainer = context.Process(target=chainer, args=(url, stop, lag))
-    for process in [*processes, *([drainer] if chained else [])]:
-        process.start()
-    ready.wait()
-    for process in processes:
-        process.join()
-    stop.set()
-    if chained:
-        drainer.join()
-    return sum(totals) / seconds, int(lag.value)
+class Bench:
+    """Eight writers and a drainer, started once."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._seconds = seconds
+        self._gate = context.Barrier(WRITERS + 1)
+        self._totals = context.Array("q", WRITERS)
+        self._active = context.Event()
+        self._processes = [
+            context.Process(
+                target=writer, args=(url, number, seconds, self._gate, self._totals), daemon=True
+            )
+            for number in range(WRITERS)
+        ]
+        self._processes.append(
+            context.Process(target=chainer, args=(url, self._active), daemon=True)
+        )
+        for process in self._processes:
+            process.start()
+
+    def measure(self, *, chained: bool) -> tuple[float, int]:
+        """Return transactions a second of all writers, and rows that waited at the end."""
+        from etl_telemetry.django.audit import chain
+        from etl_telemetry.django.models import AuditRow
+
+        while chain.extend("default") is not None:  # Each measurement begins with nothing.
+            pass
+        if chained:
+            self._active.set()
+        self._gate.wait()
+        self._gate.wait()
+        self._active.clear()
+        waiting = AuditRow.objects.filter(block=None).count() if chained else 0
+        return sum(self._totals) / self._seconds, waiting
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._processes:
+            process.terminate()
+            process.join()
 
 
 def main() -> None:
@@ -133,19 +155,23 @@ def main() -> None:
             cursor.execute("INSERT INTO bench SELECT n, 0 FROM generate_series(0, 7) n")
             cursor.execute("SHOW server_version")
             version = cursor.fetchone()[0]
-        rounds = []
-        for number in range(options.rounds):
-            order = (False, True) if number % 2 == 0 else (True, False)
-            found = {chained: measure(url, options.seconds, chained=chained) for chained in order}
-            rounds.append(
-                {
-                    "unchained": round(found[False][0], 1),
-                    "chained": round(found[True][0], 1),
-                    "ratio": round(found[True][0] / found[False][0], 3),
-                    "waiting": found[True][1],
-                }
-            )
-            print(rounds[-1], flush=True)
+        bench = Bench(url, options.seconds)
+        rounds: list[dict[str, float]] = []
+        try:
+            for number in range(options.rounds):
+                order = (False, True) if number % 2 == 0 else (True, False)
+                found = {chained: bench.measure(chained=chained) for chained in order}
+                rounds.append(
+                    {
+                        "unchained": round(found[False][0], 1),
+                        "chained": round(found[True][0], 1),
+                        "ratio": round(found[True][0] / found[False][0], 3),
+                        "waiting": found[True][1],
+                    }
+                )
+                print(rounds[-1], flush=True)
+        finally:
+            bench.close()
             connection.close()
     report = {
         "command": f"python tests/benchmarks/bench_audit.py --rounds {options.rounds} "
