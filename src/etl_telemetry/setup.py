@@ -136,7 +136,7 @@ def _first(options: Mapping[str, object]) -> Telemetry:
 
 def _install(config: Config) -> Lifecycle:
     # The SDK is loaded here, and nowhere before.
-    from etl_telemetry import metrics, tracing
+    from etl_telemetry import audit, metrics, tracing
     from etl_telemetry.redaction import Policy
     from etl_telemetry.runtime import log_bridge, propagation
     from etl_telemetry.runtime.lifecycle import Lifecycle
@@ -161,6 +161,7 @@ def _install(config: Config) -> Lifecycle:
         log_bridge.attach(
             log_bridge.Bridge(level=config.log_level, policy=policy), level_is_ours=_log in unset
         )
+        audit.set_exporting(log_bridge.takes_info)
     follow_workers = _of_framework("celery", "etl_telemetry.celery.signals:connect")
     if follow_workers is not None:
         follow_workers(config, lifecycle)

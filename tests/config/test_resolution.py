@@ -56,6 +56,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "alert_tokens": ("first-of-many-tokens", "second-of-many-tokens", "third-of-many-tokens"),
     "alert_client_headers": ("k=a", "k=b", "k=c"),
     "alert_proxies": ("10.0.0.0/8", "::1", "unix"),
+    "audit_table": ("true", "false", "true"),
+    "audit_models": ("shop.A", "shop.B", "shop.C"),
+    "audit_proxies": ("10.0.0.0/8", "::1", "unix"),
 }
 ANOTHER_WAY: dict[str, Callable[[str], str]] = {
     "OTEL_SDK_DISABLED": lambda text: "false" if text == "true" else "true",

@@ -259,8 +259,8 @@ def test_audit_of_the_end(seen: Telemetry) -> None:
             "audit.resource.id": "42",
             "audit.outcome": "failure",
             "audit.details": {
-                "pipeline_name": "daily", "status": "failed", "duration": 90.0,
-                "error_type": "ValueError",
+                "pipeline_name": "daily", "triggered_by": "7", "status": "failed",
+                "duration": 90.0, "error_type": "ValueError",
             },
         },
     )  # fmt: skip

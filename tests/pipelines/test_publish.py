@@ -70,7 +70,11 @@ def test_audit_of_a_begin_that_failed_is_not_written(seen: Telemetry) -> None:
                 "audit.resource.type": "pipeline_run",
                 "audit.resource.id": "42",
                 "audit.outcome": "success",
-                "audit.details": {"pipeline_name": "daily", "trigger_type": "api"},
+                "audit.details": {
+                    "pipeline_name": "daily",
+                    "trigger_type": "api",
+                    "triggered_by": "7",
+                },
             },
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,10 @@ from opentelemetry.trace import StatusCode
 
 from etl_telemetry import guard
 from etl_telemetry.catalogue import ConnectorStatus
+from etl_telemetry.errors import AuditError
 from etl_telemetry.logs import current_fields
 from etl_telemetry.pipelines import begin_run, connector_operation, step
-from support.events import Event
+from support.events import Event, kept
 from support.telemetry import Telemetry, labels, telemetry
 
 LOAD = labels({"pipeline.name": "daily", "step.type": "load"})
@@ -247,3 +249,27 @@ def test_exemplars_lead_to_the_operation(seen: Telemetry) -> None:
     assert [exemplar.span_id for exemplar in point.exemplars] == [
         seen.span("connector fetch").context.span_id
     ]
+
+
+def test_the_use_of_credentials_is_audited_before_it_happens(seen: Telemetry) -> None:
+    """The event names the connector and the operation, also where that fails."""
+    with kept("etl_telemetry.audit", logging.INFO) as written:
+        with (  # noqa: PT012 - the order is what is proved
+            pytest.raises(ConnectionError),
+            connector_operation("sql", "read", credentials=7),
+        ):
+            assert [event.name for event in written] == ["connector_credentials_used"]
+            raise ConnectionError
+        with connector_operation("sql", "read"):
+            pass
+    (event,) = written
+    assert (event.fields["audit.resource.type"], event.fields["audit.resource.id"]) == (
+        "connector", "7",
+    )  # fmt: skip
+    assert event.fields["audit.details"] == {"connector_type": "sql", "operation": "read"}
+
+
+def test_credentials_are_not_used_unaudited(seen: Telemetry) -> None:
+    """Where the event cannot be written the block does not begin."""
+    with pytest.raises(AuditError), connector_operation("sql", "read", credentials=b"7"):  # type: ignore[arg-type]
+        pytest.fail("the credentials were used")

@@ -17,7 +17,7 @@ from typing import Any
 from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject
 
-from etl_telemetry import pipelines
+from etl_telemetry import audit, pipelines
 from etl_telemetry.setup import setup_telemetry
 
 app = Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
@@ -122,3 +122,11 @@ def give_up(task_id: str) -> None:
     pipelines.finish_run(
         run.id, "failed", name=run.name, organization=run.organization, started_at=run.started_at
     )
+
+
+@app.task
+def confess(more: int) -> None:
+    """Write an audit event, then publish the same task once more."""
+    audit.record("task_done", resource={"type": "task", "id": more})
+    if more:
+        confess.delay(more - 1)

@@ -67,7 +67,9 @@ def start_broker(fleet: Fleet, options: Options) -> None:
 
 
 def start(fleet: Fleet, options: Options) -> None:
-    """Start reporter, worker, beat and web server; return when the web server answers."""
+    """Start drainer, reporter, worker, beat and web; return when the web server answers."""
+    # First, so that it is stopped last, and drains what the others wrote at their end.
+    fleet.start("audit_drain", PYTHON, "manage.py", "audit_drain", "--interval", "0.5")
     fleet.start("report_runs", PYTHON, "manage.py", "report_runs", "--interval", "0.5")
     celery = (PYTHON, "-m", "celery", "--app", "etl_platform")
     concurrency = ("--pool", "prefork", "--concurrency", str(TASK_WORKERS))

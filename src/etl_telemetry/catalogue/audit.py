@@ -28,6 +28,9 @@ AUDIT_EVENTS: Mapping[str, str] = MappingProxyType(
         "connector_created": "A connector was created.",
         "connector_updated": "A connector was changed.",
         "connector_deleted": "A connector was deleted.",
+        "connector_credentials_used": "An operation used the credentials of a connector.",
+        "password_changed": "The password of a user was changed.",
+        "audit_pruned": "Old audit events were deleted by the retention command.",
     }
 )
 """Audit events by name; any other snake_case name is allowed too."""

@@ -173,6 +173,13 @@ AUDIT_RESOURCE_TYPE = "audit.resource.type"
 AUDIT_RESOURCE_ID = "audit.resource.id"
 AUDIT_OUTCOME = "audit.outcome"
 AUDIT_DETAILS = "audit.details"
+# On the log events about the audit table.
+AUDIT_EVENT = "audit.event"
+AUDIT_DATABASE = "audit.database"
+AUDIT_BLOCK_NUMBER = "audit.block.number"
+AUDIT_BLOCK_DIGEST = "audit.block.digest"
+AUDIT_BLOCK_ROWS = "audit.block.rows"
+AUDIT_ROW_ID = "audit.row.id"
 
 # On alerts that a monitoring system sent.
 ALERT_NAME = "alert.name"
@@ -244,5 +251,7 @@ MESSAGE_HEADER = "etl_telemetry_message"
 """Message header that tells when, why and as part of what a task was published (versioned JSON)."""
 RUN_VARIABLE = "ETL_PIPELINE_RUN"
 """Environment variable that carries a run to a child process (as `RUN_HEADER`)."""
+ACTOR_HEADER = "etl_telemetry_actor"
+"""Message header that carries who acts from task to task (versioned JSON)."""
 RUN_TRACE_STATE = ("etl", "run")
 """Key and value in the W3C trace state of every span of a run's trace: gateways keep these."""

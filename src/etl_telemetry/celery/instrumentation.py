@@ -33,8 +33,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
-from etl_telemetry import catalogue, guard, pipelines
-from etl_telemetry.celery import canvas, plumbing, publish, runs, waits
+from etl_telemetry import audit, catalogue, guard, pipelines
+from etl_telemetry.celery import actors, canvas, plumbing, publish, runs, waits
 from etl_telemetry.celery.delivery_span import DeliverySpan, queue_of, wait_of
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.outgoing import Outgoing
@@ -122,6 +122,7 @@ class Receivers:
             # An eager task belongs to whoever runs it, and so does its context.
             if not request.is_eager:
                 opened.clean = context_api.attach(Context())
+                opened.actor_before = audit.attach(actors.read(request))
                 run = runs.read(request)
         subject: Subject | None = None
         with guard.absorb("celery task begin"):
@@ -159,6 +160,7 @@ class Receivers:
         with guard.absorb("celery task context"):
             if opened.clean is not None:
                 context_api.detach(opened.clean)
+                audit.attach(opened.actor_before)
 
     def revoked(self, *, sender: Any, request: Any, **_: object) -> None:
         """Count a task that never ran, or was stopped; sent in the worker's main process."""
@@ -198,9 +200,10 @@ def _theirs(instrumentor: Any) -> tuple[tuple[Any, Callable[..., None]], ...]:
 class _Opened:
     """What `prerun` opened and `postrun` closes."""
 
-    __slots__ = ("clean", "delivery", "run", "span")
+    __slots__ = ("actor_before", "clean", "delivery", "run", "span")
 
     def __init__(self) -> None:
+        self.actor_before: audit.Acting | None = None
         self.clean: Any = None
         self.run: Any = None
         self.span: DeliverySpan | None = None

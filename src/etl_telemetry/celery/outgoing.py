@@ -18,7 +18,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
 from etl_telemetry import catalogue, guard, pipelines, values
 from etl_telemetry.catalogue import MESSAGE_HEADER
-from etl_telemetry.celery import canvas, here, runs, waits
+from etl_telemetry.celery import actors, canvas, here, runs, waits
 from etl_telemetry.celery.here import Here
 from etl_telemetry.celery.links import Policy
 from etl_telemetry.celery.message import Chord, Message
@@ -45,6 +45,9 @@ class Outgoing:
         **_: object,
     ) -> None:
         """Write the headers (signal `before_task_publish`)."""
+        with guard.absorb("celery publish actor"):
+            # Also where instrumentation is suppressed: who acts is no telemetry.
+            actors.write(headers)
         with guard.absorb("celery publish"):
             # What must not leave, whatever follows: the receipt of the delivery before, which
             # Celery copies to a retry, and what the publish of a chord told its body.

@@ -208,6 +208,9 @@ HOSTS = names(
     allowed="hosts separated by commas: api.example.com, or .example.com for its subdomains too",
     pattern=_HOST,
 )
+MODEL_NAMES = names(
+    allowed="models separated by commas, such as shop.Pipeline", pattern=re.compile(r"\w+\.\w+")
+)
 HEADERS = pairs(allowed="HTTP headers such as name=value,name=value", key=_TOKEN)
 ATTRIBUTES = pairs(
     allowed="attributes such as name=value,name=value",

@@ -278,6 +278,22 @@ class Config:
     run_deadline: float | None = setting(SECONDS, default=None)
     """Seconds after its begin at which a run that nobody finished is ended as lost; None for never.
     For Django projects that map a model of runs."""
+    # --- Audit, with Django ---
+
+    audit_table: bool = setting(BOOLEAN, default=True)
+    """Whether audit events are rows of a table, and accounts are audited by themselves."""
+    audit_models: tuple[str, ...] = setting(several.MODEL_NAMES, default=())
+    """Models whose rows are audited when they are created, updated and deleted."""
+    audit_hidden_fields: tuple[str, ...] = setting(_NAMES, default=())
+    """Fields of these models (`Connector.options` as `shop.Connector.options`, or `options` of
+    all) whose values are not told, besides those whose names look like secrets."""
+    audit_tenant_field: str = setting(TEXT, default="organization_id")
+    """Where a row has its tenant: a field or a lookup such as `organization__code`."""
+    audit_proxies: tuple[str, ...] = setting(several.PROXIES, default=())
+    """Proxies whose `X-Forwarded-For` is believed: addresses, networks, or `unix` for a server
+    behind a Unix socket."""
+    audit_heads_file: str | None = setting(TEXT, default=None)
+    """File to which the drainer adds each head of the chain; None for the log stream only."""
 
     # --- What `resolve` found on the way ---
 

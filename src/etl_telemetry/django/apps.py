@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from django.apps import AppConfig
 
-from etl_telemetry.django import asgi, checks, mapping
+from etl_telemetry.django import asgi, audit, checks, commands, mapping
 from etl_telemetry.errors import ConfigurationError
 from etl_telemetry.instrumentation.table import tell_missing_extra
-from etl_telemetry.setup import setup_telemetry
+from etl_telemetry.setup import Telemetry, setup_telemetry
 
 
 class EtlTelemetryConfig(AppConfig):
@@ -31,9 +34,18 @@ class EtlTelemetryConfig(AppConfig):
         from etl_telemetry.django.ledger import saved  # Models: not before all apps are there.
 
         saved.connect()
+        self._refuse_wrong(telemetry)
+        audit.connect(telemetry.config)
         if telemetry.active:
-            # Here too: checks run neither under WSGI nor in Celery.
-            if wrong := mapping.problems():
-                raise ConfigurationError(wrong)
             asgi.answer_lifespan()
             tell_missing_extra("django", telemetry.config)
+
+    def _refuse_wrong(self, telemetry: Telemetry) -> None:
+        """Stop a process that serves with wrong models: checks run neither under WSGI nor Celery."""
+        if commands.is_silent(sys.argv, os.environ, telemetry.config.silent_commands):
+            return
+        wrong = list(audit.problems(telemetry.config))
+        if telemetry.active:
+            wrong += mapping.problems()
+        if wrong:
+            raise ConfigurationError(wrong)

@@ -9,7 +9,7 @@ from django.apps import AppConfig
 from django.core import checks
 
 from etl_telemetry import setup
-from etl_telemetry.django import mapping
+from etl_telemetry.django import audit, mapping
 from etl_telemetry.django.alerts.checks import check_webhook
 
 WRONG = "etl_telemetry.W001"
@@ -33,7 +33,8 @@ def check_configuration(
     telemetry = setup.active()
     if telemetry is None:
         return []
-    wrong = [checks.Warning(problem, hint=_STOPS, id=WRONG) for problem in telemetry.problems]
+    problems = [*telemetry.problems, *audit.problems(telemetry.config)]
+    wrong = [checks.Warning(problem, hint=_STOPS, id=WRONG) for problem in problems]
     # A process that exports has logged them already.
     told = () if telemetry.active else telemetry.config.warnings
     ignored = [checks.Warning(warning, id=IGNORED) for warning in told]

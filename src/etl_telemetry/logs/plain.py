@@ -192,7 +192,7 @@ def _framework(value: Any) -> Plain:
     """
     kind = type(value)
     if hasattr(kind, "_meta") and hasattr(kind, "pk"):
-        return f"{value._meta.label} {value.pk}"  # noqa: SLF001 - Django's documented Model._meta
+        return f"{value._meta.label} {value.pk}"
     if is_request(value):
         return {"method": str(value.method), "path": str(value.path)}
     silent = hasattr(kind, "_fetch_all") or hasattr(kind, "getpeername")

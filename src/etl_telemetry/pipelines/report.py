@@ -165,14 +165,21 @@ def _audit(event: str, run: Run, *, outcome: str, details: Mapping[str, object])
     """Write an audit event of a run. A run is not an audited action: it never fails for it."""
     with guard.absorb("auditing a run"):
         if audit.has_place():
-            facts = {"pipeline_name": run.name, "trigger_type": run.trigger, **details}
-            audit.record(
-                event,
-                actor=run.triggered_by,
-                organization=run.organization,
-                resource={"type": "pipeline_run", "id": run.id},
-                outcome=outcome,
-                details=_without_none(facts),
+            facts = {
+                "pipeline_name": run.name,
+                "trigger_type": run.trigger,
+                "triggered_by": run.triggered_by,
+                **details,
+            }
+            audit.tell(
+                audit.made(
+                    event,
+                    actor=run.triggered_by,
+                    organization=run.organization,
+                    resource={"type": "pipeline_run", "id": run.id},
+                    outcome=outcome,
+                    details=_without_none(facts),
+                )
             )
 
 

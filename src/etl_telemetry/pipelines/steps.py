@@ -7,11 +7,12 @@ import threading
 from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from etl_telemetry import guard, metrics, queries, tracing
+from etl_telemetry import audit, guard, metrics, queries, tracing
 from etl_telemetry.catalogue import (
     CONNECTOR_OPERATION,
     CONNECTOR_SPAN,
@@ -63,15 +64,20 @@ def step(type: str, *, rows_total: int | None = None) -> Step:
     return Step(type, rows_total=rows_total)
 
 
-def connector_operation(type: str, operation: str) -> ConnectorOperation:
+def connector_operation(
+    type: str, operation: str, *, credentials: str | int | UUID | None = None
+) -> ConnectorOperation:
     """Measure one operation of a connector: a span, a count by status, the duration.
 
     It ends as `success`, or as `error` where an exception leaves the block.
+    `credentials` is the id of the connector whose credentials it uses: that is an audit event,
+    `connector_credentials_used`, before the block begins. Raises `AuditError` then, and only
+    then, where the event cannot be written: the credentials must not be used unaudited.
 
     >>> with connector_operation("http", "fetch_page"):
     ...     pass
     """
-    return ConnectorOperation(type, operation)
+    return ConnectorOperation(type, operation, credentials)
 
 
 class Step:
@@ -218,9 +224,10 @@ class Step:
 class ConnectorOperation:
     """One operation of a connector, while its block runs; see `connector_operation`."""
 
-    __slots__ = ("_block", "_operation", "_span", "_started", "_status", "_type")
+    __slots__ = ("_block", "_credentials", "_operation", "_span", "_started", "_status", "_type")
 
-    def __init__(self, type: object, operation: object) -> None:
+    def __init__(self, type: object, operation: object, credentials: object = None) -> None:
+        self._credentials = credentials
         self._type = metrics.label(type, attribute=CONNECTOR_TYPE)
         self._operation = metrics.label(operation, attribute=CONNECTOR_OPERATION)
         self._status = ConnectorStatus.SUCCESS.value
@@ -236,6 +243,12 @@ class ConnectorOperation:
         self._status = metrics.status_of(status, ConnectorStatus)
 
     def __enter__(self) -> Self:
+        if self._credentials is not None:
+            audit.record(
+                "connector_credentials_used",
+                resource={"type": "connector", "id": self._credentials},
+                details={"connector_type": self._type, "operation": self._operation},
+            )
         self._status = ConnectorStatus.SUCCESS.value
         with guard.absorb("entering a connector operation"):
             self._span = self._block.__enter__()

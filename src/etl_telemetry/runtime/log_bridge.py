@@ -28,7 +28,7 @@ from functools import wraps
 from etl_telemetry.catalogue import AUDIT_SCOPE
 from etl_telemetry.runtime.log_handler import Bridge
 
-__all__ = ["Bridge", "attach", "detach", "reattach"]
+__all__ = ["Bridge", "attach", "detach", "reattach", "takes_info"]
 
 _MAX_WRAPS = 10
 _REDIRECTED = "celery.redirected"
@@ -116,6 +116,15 @@ def reattach() -> bool:
     if logging.Logger.callHandlers is not _state.wrapper and _state.wraps < _MAX_WRAPS:
         _wrap()
     return True
+
+
+def takes_info() -> bool:
+    """Tell whether records of level INFO go to a bridge in this process.
+
+    >>> takes_info()
+    False
+    """
+    return _state.active is not None and _state.active.level <= logging.INFO
 
 
 def _enable_ours() -> None:

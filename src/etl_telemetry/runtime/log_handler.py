@@ -132,8 +132,10 @@ class Bridge(LoggingHandler):
             context = trace.set_span_in_context(span, context)
         now = time_ns()
         # By it a receiver knows a record that was sent twice: an exporter that got no answer sends
-        # its batch again. Time first, since ids in order are cheap to index.
-        attributes[catalogue.LOG_RECORD_UID] = f"{now:016x}{os.urandom(8).hex()}"
+        # its batch again. Time first, since ids in order are cheap to index. An audit event that
+        # is kept elsewhere brings its own, so that it is one document whoever sends it.
+        if record.name != catalogue.AUDIT_SCOPE or catalogue.LOG_RECORD_UID not in attributes:
+            attributes[catalogue.LOG_RECORD_UID] = f"{now:016x}{os.urandom(8).hex()}"
         made = int(record.created * 1e9)
         return LogRecord(
             timestamp=made if 0 < made < _INT64 else now,

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from opentelemetry import trace
 
+from etl_telemetry import audit
 from etl_telemetry.catalogue import AUDIT_SCOPE
 from etl_telemetry.errors import TelemetryError
 from etl_telemetry.pipelines.finish import forget_finished
@@ -124,9 +125,11 @@ def capture() -> Iterator[Captured]:
     life = _life()
     _replace(memory.exporter)
     captured = Captured(memory, life)
+    audit.set_showing(True)  # Events that wait in a table would be exported by another process.
     try:
         yield captured
     finally:
+        audit.set_showing(False)
         captured.close()
         keep_inside()
 

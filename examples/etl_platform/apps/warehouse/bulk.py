@@ -36,7 +36,7 @@ def insert_csv(
 
 def _target(model: type[models.Model], columns: Sequence[str]) -> str:
     quote = connection.ops.quote_name
-    return f"{quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"  # noqa: SLF001
+    return f"{quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
 
 
 def _copy(model: type[models.Model], columns: Sequence[str], path: Path, *, null: str) -> int:

@@ -111,7 +111,7 @@ def _with_last_run(scope: Scope) -> QuerySet[Any, dict[str, Any]]:
     """Return the pipelines, each with its run that began last, ever."""
     models = scope.models
     run, name = models.run, models.pipeline["name"]
-    runs = run.model._base_manager.using(scope.using)  # noqa: SLF001 - the host's may hide rows
+    runs = run.model._base_manager.using(scope.using)
     begun = Q(**{run["pipeline"]: OuterRef("pk"), f"{run['started_at']}__isnull": False})
     last = runs.filter(begun).order_by(f"-{run['started_at']}", "-pk")
     organization = models.organization_name
@@ -162,7 +162,7 @@ def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
         return {}
     run = f"{task_run['run']}__"
     pipeline = f"{run}{models.run['pipeline']}"
-    tasks = task_run.model._base_manager.using(scope.using).order_by()  # noqa: SLF001
+    tasks = task_run.model._base_manager.using(scope.using).order_by()
     if scope.organizations is not None or scope.pipelines is not None:
         tasks = tasks.filter(**{f"{pipeline}__in": scope.all_pipelines().order_by().values("pk")})
     timed = Case(When(measured(models, prefix=run), then=True), default=False)

@@ -36,7 +36,7 @@ class Scope:
 
     def all_pipelines(self) -> QuerySet[Any]:
         """Return the pipelines."""
-        found = self.models.pipeline.model._base_manager.using(self.using)  # noqa: SLF001
+        found = self.models.pipeline.model._base_manager.using(self.using)
         organization = self.models.pipeline.get("organization")
         if self.organizations is not None and organization is not None:
             found = found.filter(**{f"{organization}__in": self.organizations})
@@ -46,7 +46,7 @@ class Scope:
 
     def all_runs(self) -> QuerySet[Any]:
         """Return their runs, whenever they began."""
-        found = self.models.run.model._base_manager.using(self.using).order_by()  # noqa: SLF001
+        found = self.models.run.model._base_manager.using(self.using).order_by()
         if self.organizations is None and self.pipelines is None:
             return found
         pipelines = self.all_pipelines().order_by().values("pk")

@@ -41,7 +41,7 @@ def entries(
     }
     told = {fact: lookup for fact, lookup in lookups.items() if lookup is not None}
     rows = (
-        run.model._base_manager.using(using)  # noqa: SLF001 - the host's own may hide rows
+        run.model._base_manager.using(using)
         .filter(pk__in=list(pks))
         .order_by(run["finished_at"], "pk")
         .values_list(*told.values())

@@ -58,7 +58,7 @@ def finish_run(
         changes[broken] = error_text(error)
     pk = run.pk if isinstance(run, Model) else run
     active = {f"{facts['status']}__in": models.statuses.active}
-    row = facts.model._base_manager.using(alias).filter(pk=pk, **active)  # noqa: SLF001 - may hide
+    row = facts.model._base_manager.using(alias).filter(pk=pk, **active)
     keeps = ready(alias)
     with transaction.atomic(using=alias):
         if not row.update(**changes):

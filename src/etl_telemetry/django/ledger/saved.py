@@ -65,7 +65,7 @@ def find(using: str, *, since_us: int) -> int:
     run = models.run
     since = moment(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=since_us))
     ended = (
-        run.model._base_manager.using(using)  # noqa: SLF001 - the host's own may hide rows
+        run.model._base_manager.using(using)
         .filter(
             **{
                 f"{run['status']}__in": models.statuses.of(*RunStatus),

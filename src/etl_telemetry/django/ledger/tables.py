@@ -56,7 +56,7 @@ def _look(alias: str) -> bool:
     with connection.cursor() as cursor:
         names = set(connection.introspection.table_names(cursor))
         for model in (RunEnd, RunTotal, Ledger):
-            options = model._meta  # noqa: SLF001 - Django's documented API
+            options = model._meta
             if options.db_table not in names:
                 return False
             described = connection.introspection.get_table_description(cursor, options.db_table)

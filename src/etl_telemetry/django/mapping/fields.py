@@ -52,7 +52,7 @@ def resolve(
 
 def label(model: type[models.Model]) -> str:
     """Return how a setting names a model."""
-    return str(model._meta.label)  # noqa: SLF001 - Django's documented API
+    return str(model._meta.label)
 
 
 def _has(model: type[models.Model], name: str) -> bool:
@@ -60,7 +60,7 @@ def _has(model: type[models.Model], name: str) -> bool:
 
 
 def _names(model: type[models.Model]) -> list[str]:
-    return [field.name for field in model._meta.get_fields() if field.concrete]  # noqa: SLF001
+    return [field.name for field in model._meta.get_fields() if field.concrete]
 
 
 def _walk(what: str, name: str, model: type[models.Model], *, given: bool) -> Any:
@@ -81,7 +81,7 @@ def _walk(what: str, name: str, model: type[models.Model], *, given: bool) -> An
 
 def _field(model: Any, name: str) -> Any:
     try:
-        return model._meta.get_field(name)  # noqa: SLF001 - Django's documented API
+        return model._meta.get_field(name)
     except FieldDoesNotExist:
         return None
 

@@ -59,7 +59,7 @@ def resolve(setting: Mapping[str, object]) -> Resolution:
     rows = _rows(given.get("task_run", {}).get(ROWS), result.problems)
     if run is None or run.get("status") is None:
         return result
-    status = run.model._meta.get_field(run["status"])  # noqa: SLF001 - documented API
+    status = run.model._meta.get_field(run["status"])
     known, wrong = statuses.resolve(told.get(STATUSES), status)
     result.problems.extend(wrong)
     if not result.problems:
@@ -90,7 +90,7 @@ def _model(role: str, told: Mapping[str, Any], problems: list[str]) -> type[mode
     try:
         return apps.get_model(name)
     except (LookupError, ValueError, AttributeError, TypeError):
-        labels = [model._meta.label for model in apps.get_models()]  # noqa: SLF001
+        labels = [model._meta.label for model in apps.get_models()]
         fix = nearest(str(name), labels) or "name an installed one as 'app.Model'"
         problems.append(
             f"MODELS[{role!r}] must name a model such as 'shop.Run', got {name!r} ({SOURCE}); {fix}"

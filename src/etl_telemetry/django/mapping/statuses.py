@@ -40,7 +40,7 @@ def _several(value: object) -> tuple[object, ...]:
 def _problems(
     found: Mapping[str, tuple[object, ...]], choices: list[object], field: Any
 ) -> Iterator[str]:
-    where = f"{field.model._meta.label}.{field.name}"  # noqa: SLF001 - Django's documented API
+    where = f"{field.model._meta.label}.{field.name}"
     for word in found:
         if word not in WORDS:
             fix = nearest(word, WORDS) or f"known are {', '.join(WORDS)}"

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("etl_telemetry", "0001_ledger")]
+    dependencies = [("etl_telemetry", "0002_audit")]
 
     operations = [
         migrations.CreateModel(

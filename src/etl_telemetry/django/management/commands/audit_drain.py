@@ -1,0 +1,97 @@
+"""`manage.py audit_drain`: chain the audit events, export them, publish the heads."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import django.db
+from django.core.management.base import BaseCommand, CommandError
+
+from etl_telemetry import setup
+from etl_telemetry.config import Config
+from etl_telemetry.django.audit.drain import Drained, Drainer
+from etl_telemetry.errors import AuditError
+
+
+class Command(BaseCommand):
+    """Drain until it is told to end; several may run, one of them works."""
+
+    help = "Chain audit events, export them once, and publish the heads of the chain."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Say which options there are."""
+        parser.add_argument("--once", action="store_true", help="drain what is there, then end")
+        parser.add_argument(
+            "--interval", type=float, default=1.0, help="seconds between two looks (default: 1)"
+        )
+
+    def handle(self, *args: Any, once: bool, interval: float, **options: Any) -> None:
+        """Drain."""
+        drainer = drainer_of_process()
+        try:
+            if once:
+                self._once(drainer)
+            else:
+                self._serve(drainer, interval)
+        finally:
+            drainer.release()
+
+    def _once(self, drainer: Drainer) -> None:
+        try:
+            found = drainer.drain_all()
+        except AuditError as error:
+            raise CommandError(str(error)) from error
+        for one in found:
+            self.stdout.write(_sentence(one))
+        if not found:
+            raise CommandError("no database has the audit table: run manage.py migrate")
+        if any(one.waiting or one.busy or one.error for one in found):
+            raise CommandError("not everything was delivered")
+
+    def _serve(self, drainer: Drainer, interval: float) -> None:
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        while not ended.is_set():
+            self._pass(drainer)
+            ended.wait(interval)
+        self._pass(drainer)  # What the others wrote at their end.
+
+    def _pass(self, drainer: Drainer) -> None:
+        try:
+            for one in drainer.drain_all():
+                if one.error:
+                    self.stderr.write(_sentence(one))
+        except AuditError as error:
+            self.stderr.write(str(error))
+        django.db.close_old_connections()
+
+
+def drainer_of_process() -> Drainer:
+    """Return the drainer that the configuration of this process asks for."""
+    telemetry = setup.active()
+    config = Config() if telemetry is None else telemetry.config
+    return Drainer(
+        flush=_nothing_waits if telemetry is None else telemetry.force_flush,
+        heads_file=None if config.audit_heads_file is None else Path(config.audit_heads_file),
+        batch=max(1, config.log_queue_size // 4),
+    )
+
+
+def _nothing_waits() -> bool:
+    return True
+
+
+def _sentence(one: Drained) -> str:
+    if one.error:
+        return f"{one.database}: {one.error}"
+    if one.busy:
+        return f"{one.database}: another process drains it"
+    return (
+        f"{one.database}: {one.chained} events chained, {one.exported} exported, "
+        f"{one.waiting} blocks wait"
+    )
