@@ -48,6 +48,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "instrumentations": ("django", "celery", "redis"),
     "exponential_histograms": ("true", "false", "true"),
     "log_bridge": ("true", "false", "true"),
+    "broker_commands": ("true", "false", "true"),
+    "relay": ("true", "false", "true"),
     "debug_connectors": ("true", "false", "true"),
     "log_level": ("INFO", "ERROR", "DEBUG"),
     "django_log_level": ("INFO", "ERROR", "DEBUG"),

@@ -41,7 +41,7 @@ class EtlTelemetryConfig(AppConfig):
             tell_missing_extra("django", telemetry.config)
 
     def _refuse_wrong(self, telemetry: Telemetry) -> None:
-        """Stop a process that serves with wrong models: checks run neither under WSGI nor Celery."""
+        """Stop a process that serves with wrong models: no check runs under WSGI and Celery."""
         if commands.is_silent(sys.argv, os.environ, telemetry.config.silent_commands):
             return
         wrong = list(audit.problems(telemetry.config))
