@@ -103,6 +103,26 @@ def test_a_hold_that_nobody_releases_costs_delay_only(ends: Ends) -> None:
     assert ends.messages() == [["RESOURCE", ["forgotten"]]]
 
 
+def test_what_finishes_while_another_hands_over_is_not_left_behind(ends: Ends) -> None:
+    """It finds the lock taken, and whoever holds it looks again."""
+
+    class Ending(ReadableSpan):
+        """A span that ends another one while it is encoded, as a destructor may."""
+
+        @property
+        def kind(self) -> Any:
+            if not inner:
+                inner.append(True)
+                ends.box.add_span(span("inner"))
+            return super().kind
+
+    inner: list[bool] = []
+    ends.box.add_span(
+        Ending("outer", SpanContext(1, 3, is_remote=False), resource=NONE, start_time=1, end_time=2)
+    )
+    assert ends.messages() == [["RESOURCE", ["outer"]], ["RESOURCE", ["inner"]]]
+
+
 def test_metrics_that_must_not_be_collected_now_are_collected_later(ends: Ends) -> None:
     """A destructor within the SDK may end a span, but not take the SDK's locks."""
     ends.measured += [None, b"metrics"]
