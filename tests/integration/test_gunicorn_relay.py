@@ -73,7 +73,7 @@ def test_recycled_and_killed_workers_leave_one_series(
         names = sorted(span.name for span in query.spans() if span.name.startswith("/"))
         assert names == [*(f"/{number}" for number in range(8)), "/die"]
         assert len([log for log in query.logs() if log.body == "served"]) == 9
-        # The killed one had not handed its measurement over.
-        assert query.sum_latest("web.requests") == {(): 8}
+        # The killed one had not handed its measurement over, but for a tick in between.
+        assert query.sum_latest("web.requests")[()] in {8, 9}
         assert len(query.series("web.requests")) == 1
         assert len(pids) == 8
