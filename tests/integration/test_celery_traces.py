@@ -368,6 +368,29 @@ print(run.trace_id)
     assert [link.span_id for link in second.links] == [first.span_id]
 
 
+@pytest.mark.parametrize(("pool", "methods"), [("prefork", ()), ("solo", ("fork", "spawn"))])
+def test_child_processes_of_a_task_go_on_with_its_trace(
+    pool: str, methods: tuple[str, ...], broker: str, received: Received
+) -> None:
+    """Their spans are children of the delivery; Celery's own commands to Redis make none."""
+    script = f"""
+with pipelines.begin_run("daily", organization="acme"):
+    parent.delay(*{methods!r}).get(timeout=100)
+    look.delay("key").get(timeout=100)
+"""
+    with worker(broker, received, f"--pool={pool}", "-c1", app=APP):
+        published(script, broker, received)
+    (delivery,) = deliveries(received, "parent")
+    inside = [s for s in received.query.spans() if s.parent_span_id == delivery.span_id]
+    assert sorted((s.trace_id, s.name) for s in inside) == sorted(
+        (delivery.trace_id, name)
+        for name in ("in a subprocess", *(f"in a child by {method}" for method in methods))
+    )
+    (looked,) = deliveries(received, "look")
+    commands = [(s.name, s.parent_span_id) for s in received.query.spans() if s.kind == "client"]
+    assert commands == [("GET", looked.span_id)]
+
+
 def test_a_long_step_is_seen_while_it_runs(broker: str, received: Received) -> None:
     """Rows done and the age of the last sign of life arrive before the task has ended."""
     flag = received.folder / "go on"
