@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -202,6 +203,25 @@ def test_the_body_of_a_chord_links_to_every_task_of_its_header(
         else f"chord {APP}.total"
         for name in CHORDS
     )
+
+
+def test_chords_in_chords_link_each_to_their_own_header(broker: str, received: Received) -> None:
+    """The body of the inner chord is a task of the outer one's header: both links are there."""
+    script = """
+inner = chord([add.s(1, 2), add.s(3, 4)], total.s())
+print(chord([inner, add.s(5, 6)], total.s()).apply_async().get(timeout=100))
+"""
+    with worker(broker, received, "--pool=threads", "-c2", app=APP) as running:
+        assert published(script, broker, received) == "21"
+        running.wait_for(lambda: deliveries_of(running.log) >= 5, "the bodies")
+    inner, outer = deliveries(received, "total")
+    adds = deliveries(received, "add")
+    groups = Counter(s.attributes["celery.canvas.group_id"] for s in adds)
+    in_inner = [s.span_id for s in adds if groups[s.attributes["celery.canvas.group_id"]] == 2]
+    assert len({s.trace_id for s in (inner, outer, *adds)}) == 1
+    assert sorted(link.span_id for link in inner.links) == sorted(in_inner)
+    (rest,) = {s.span_id for s in adds} - set(in_inner)
+    assert sorted(link.span_id for link in outer.links) == sorted([inner.span_id, rest])
 
 
 def test_a_wait_is_told_by_what_was_waited_for(broker: str, received: Received) -> None:
