@@ -62,7 +62,7 @@ def wrap() -> Callable[[], None]:
 
 def _tell(header: Any, body: Any, **_: object) -> dict[str, str]:
     """Write the header's group and size into the headers of the body; return the span's."""
-    group = header.options.setdefault("task_id", uuid())
+    group = header.options["task_id"] = header.options.get("task_id") or uuid()
     # A generator has no length, and asking for it would run it.
     size = sum(map(_length, header.tasks)) if isinstance(header.tasks, (list, tuple)) else ""
     body.options["headers"] = {
