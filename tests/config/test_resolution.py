@@ -42,6 +42,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "propagators": ("tracecontext", "baggage", "none"),
     "instrumentations": ("django", "celery", "redis"),
     "exponential_histograms": ("true", "false", "true"),
+    "broker_commands": ("true", "false", "true"),
     "log_bridge": ("true", "false", "true"),
     "debug_connectors": ("true", "false", "true"),
     "log_level": ("INFO", "ERROR", "DEBUG"),
