@@ -29,6 +29,7 @@ PUBLISHES: dict[str, Publish] = {
     "delay": lambda app: app.tasks["jobs.add"].delay(1, 2),
     "apply_async": lambda app: app.tasks["jobs.add"].apply_async((1, 2), countdown=5),
     "send_task": lambda app: app.send_task("jobs.add", (1, 2)),
+    "send_task by keyword": lambda app: app.send_task(name="jobs.add", args=(1, 2)),
     "send_task of a name that only workers know": lambda app: app.send_task("elsewhere.add"),
     "chain": lambda app: chain(app.tasks["jobs.add"].s(1, 2), app.tasks["jobs.add"].s(3))(),
     "group": lambda app: group(app.tasks["jobs.add"].s(1, 2), app=app)(),

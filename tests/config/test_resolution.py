@@ -47,6 +47,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "propagators": ("tracecontext", "baggage", "none"),
     "instrumentations": ("django", "celery", "redis"),
     "exponential_histograms": ("true", "false", "true"),
+    "broker_commands": ("true", "false", "true"),
     "log_bridge": ("true", "false", "true"),
     "broker_commands": ("true", "false", "true"),
     "relay": ("true", "false", "true"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -204,6 +205,25 @@ def test_the_body_of_a_chord_links_to_every_task_of_its_header(
     )
 
 
+def test_chords_in_chords_link_each_to_their_own_header(broker: str, received: Received) -> None:
+    """The body of the inner chord is a task of the outer one's header: both links are there."""
+    script = """
+inner = chord([add.s(1, 2), add.s(3, 4)], total.s())
+print(chord([inner, add.s(5, 6)], total.s()).apply_async().get(timeout=100))
+"""
+    with worker(broker, received, "--pool=threads", "-c2", app=APP) as running:
+        assert published(script, broker, received) == "21"
+        running.wait_for(lambda: deliveries_of(running.log) >= 5, "the bodies")
+    inner, outer = deliveries(received, "total")
+    adds = deliveries(received, "add")
+    groups = Counter(s.attributes["celery.canvas.group_id"] for s in adds)
+    in_inner = [s.span_id for s in adds if groups[s.attributes["celery.canvas.group_id"]] == 2]
+    assert len({s.trace_id for s in (inner, outer, *adds)}) == 1
+    assert sorted(link.span_id for link in inner.links) == sorted(in_inner)
+    (rest,) = {s.span_id for s in adds} - set(in_inner)
+    assert sorted(link.span_id for link in outer.links) == sorted([inner.span_id, rest])
+
+
 def test_a_wait_is_told_by_what_was_waited_for(broker: str, received: Received) -> None:
     """The countdown, the broker while no worker ran, and a worker whose one process is busy."""
     script = """
@@ -366,6 +386,29 @@ print(run.trace_id)
         assert (span.trace_id, span.parent_span_id) == (trace_id, f"{0xAB:016x}")
         assert span.attributes["pipeline.run.id"] == "7"
     assert [link.span_id for link in second.links] == [first.span_id]
+
+
+@pytest.mark.parametrize(("pool", "methods"), [("prefork", ()), ("solo", ("fork", "spawn"))])
+def test_child_processes_of_a_task_go_on_with_its_trace(
+    pool: str, methods: tuple[str, ...], broker: str, received: Received
+) -> None:
+    """Their spans are children of the delivery; Celery's own commands to Redis make none."""
+    script = f"""
+with pipelines.begin_run("daily", organization="acme"):
+    parent.delay(*{methods!r}).get(timeout=100)
+    look.delay("key").get(timeout=100)
+"""
+    with worker(broker, received, f"--pool={pool}", "-c1", app=APP):
+        published(script, broker, received)
+    (delivery,) = deliveries(received, "parent")
+    inside = [s for s in received.query.spans() if s.parent_span_id == delivery.span_id]
+    assert sorted((s.trace_id, s.name) for s in inside) == sorted(
+        (delivery.trace_id, name)
+        for name in ("in a subprocess", *(f"in a child by {method}" for method in methods))
+    )
+    (looked,) = deliveries(received, "look")
+    commands = [(s.name, s.parent_span_id) for s in received.query.spans() if s.kind == "client"]
+    assert commands == [("GET", looked.span_id)]
 
 
 def test_a_long_step_is_seen_while_it_runs(broker: str, received: Received) -> None:

@@ -6,7 +6,10 @@ telemetry. `BACKEND` is another result backend. `BEAT` switches a schedule on.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import redis
 from celery import Celery, Task
 
-from etl_telemetry import pipelines
+from etl_telemetry import pipelines, tracing
 from etl_telemetry.setup import setup_telemetry
 
 BROKER = os.environ["BROKER"]
@@ -96,6 +99,34 @@ def baggage() -> dict[str, str]:
     from opentelemetry import baggage
 
     return {key: str(value) for key, value in baggage.get_all().items()}
+
+
+CHILD = """
+from etl_telemetry import continue_trace, setup_telemetry, span
+
+setup_telemetry(service_name="child")
+with continue_trace(), span("in a subprocess"):
+    pass
+"""
+
+
+def work(name: str) -> None:
+    """Do something that makes a span, in a process of its own."""
+    with tracing.span(name):
+        pass
+
+
+@app.task
+def parent(*methods: str) -> None:
+    """Start a subprocess, and children of `multiprocessing` by these start methods."""
+    subprocess.run([sys.executable, "-c", CHILD], env=pipelines.child_environment(), check=True)
+    for method in methods:
+        process = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+            target=pipelines.in_child(work), args=(f"in a child by {method}",)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == 0
 
 
 @app.task

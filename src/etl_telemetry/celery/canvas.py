@@ -20,6 +20,7 @@ from typing import Any
 import celery
 from celery.utils import uuid
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, SpanContext
 
 from etl_telemetry import catalogue, guard, tracing
@@ -43,25 +44,25 @@ def wrap() -> Callable[[], None]:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def run(chord: Any, header: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:  # An inner chord has an option `chord`.
             told: dict[str, str] = {}
             with guard.absorb("celery chord"):
-                told = _tell(header, body)
+                told = _tell(*args[1:3], **kwargs) if is_instrumentation_enabled() else {}
             if not told or trace.get_current_span().get_span_context().is_valid:
-                return original(chord, header, body, *args, **kwargs)
+                return original(*args, **kwargs)
             # Outside of any trace each task of the header would be in a trace of its own.
             name = CHORD_SPAN.name.replace(f"{{{TASK_NAME}}}", told[TASK_NAME])
             with tracing.span(name, attributes=told):
-                return original(chord, header, body, *args, **kwargs)
+                return original(*args, **kwargs)
 
         return run
 
     return replace(celery.chord, "run", around)
 
 
-def _tell(header: Any, body: Any) -> dict[str, str]:
+def _tell(header: Any, body: Any, **_: object) -> dict[str, str]:
     """Write the header's group and size into the headers of the body; return the span's."""
-    group = header.options.setdefault("task_id", uuid())
+    group = header.options["task_id"] = header.options.get("task_id") or uuid()
     # A generator has no length, and asking for it would run it.
     size = sum(map(_length, header.tasks)) if isinstance(header.tasks, (list, tuple)) else ""
     body.options["headers"] = {

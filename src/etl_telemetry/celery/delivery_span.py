@@ -77,7 +77,7 @@ class DeliverySpan:
             if isinstance(cause, BaseException):
                 kind = tracing.type_name(type(cause))
                 self._span.set_attribute(catalogue.ERROR_TYPE, values.text(kind))
-        elif isinstance(error, tuple(self._task.throws or ())):
+        elif isinstance(error, self._task.throws or ()):
             # The task says itself that it may end so: no error of the trace.
             kind = tracing.type_name(type(error))
             self._span.set_attribute(catalogue.ERROR_TYPE, values.text(kind))

@@ -64,7 +64,7 @@ def wrap() -> Callable[[], None]:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def send_task(app: celery.Celery, name: str, *args: Any, **kwargs: Any) -> Any:
+        def send_task(app: celery.Celery, /, name: str, *args: Any, **kwargs: Any) -> Any:
             if not is_instrumentation_enabled():
                 return original(app, name, *args, **kwargs)
             with _span(tracer, app, name):
@@ -80,7 +80,7 @@ def wrap_retry() -> Callable[[], None]:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def retry(task: Any, *args: Any, **kwargs: Any) -> Any:
+        def retry(task: Any, /, *args: Any, **kwargs: Any) -> Any:
             token = None
             with guard.absorb("celery retry"):
                 error = args[_EXC] if len(args) > _EXC else kwargs.get("exc")
