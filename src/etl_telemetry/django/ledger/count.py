@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Min
 
 from etl_telemetry import metrics
 from etl_telemetry.catalogue import (
@@ -37,18 +37,32 @@ class Holder:
     """Seconds."""
 
 
-def hold(using: str, holder: Holder) -> Ledger | None:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted."""
+
+    number: int
+    """Runs taken out of the outbox."""
+    taken_over: bool
+    """Whether another process may have counted since this one last did."""
+
+
+def hold(using: str, holder: Holder) -> tuple[Ledger, bool] | None:
     """Take or prolong the right to drain the ledger of a database; None: somebody else has it.
 
-    The row is locked until the surrounding transaction ends, so that of two only one counts.
+    Tells whether it was taken. The row is locked until the surrounding transaction ends, so
+    that of two only one counts.
     """
     rows = Ledger.objects.using(using).filter(pk=Ledger.ONLY)
     now = now_us()
-    free = Q(holder=holder.name) | Q(held_until_us__lt=now)
     mine = {"holder": holder.name, "held_until_us": now + int(holder.lease * 1e6)}
-    if not rows.filter(free).update(**mine) and (rows.exists() or not _begin(using, mine)):
+    if rows.filter(holder=holder.name).update(**mine):
+        return rows.get(), False
+    if rows.filter(held_until_us__lt=now).update(**mine):
+        return rows.get(), True
+    if rows.exists() or not _begin(using, mine):
         return None
-    return rows.get()
+    return rows.get(), True
 
 
 def release(using: str, holder: Holder) -> None:
@@ -65,16 +79,17 @@ def _begin(using: str, mine: dict[str, object]) -> bool:
     return Ledger.objects.using(using).filter(holder=mine["holder"]).exists()
 
 
-def count(using: str, holder: Holder) -> int | None:
-    """Count one batch of the outbox; return how many runs, None where somebody else drains."""
+def count(using: str, holder: Holder) -> Counted | None:
+    """Count one batch of the outbox; None where somebody else drains."""
     with transaction.atomic(using=using):
-        ledger = hold(using, holder)
-        if ledger is None:
+        held = hold(using, holder)
+        if held is None:
             return None
+        ledger, taken_over = held
         outbox = RunEnd.objects.using(using)
         written = list(outbox.filter(stage=RunEnd.WRITTEN).order_by("id")[:BATCH])
         if not written:
-            return 0
+            return Counted(0, taken_over)
         refused = [entry for entry in written if _is_history(entry, ledger)]
         counted = [entry for entry in written if entry not in refused]
         outbox.filter(pk__in=[entry.pk for entry in refused]).delete()
@@ -82,7 +97,7 @@ def count(using: str, holder: Holder) -> int | None:
         outbox.filter(pk__in=[entry.pk for entry in counted]).update(stage=RunEnd.COUNTED)
     for entry in refused:
         _log.info("ledger_run_refused", extra=_fields(entry))
-    return len(written)
+    return Counted(len(written), taken_over)
 
 
 def _is_history(entry: RunEnd, ledger: Ledger) -> bool:

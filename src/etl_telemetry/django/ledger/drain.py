@@ -21,11 +21,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from django.db import DatabaseError, InterfaceError
+
 from etl_telemetry import metrics
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import saved
 from etl_telemetry.django.ledger.count import (
     BATCH,
+    Counted,
     Holder,
     announce,
     count,
@@ -69,9 +72,18 @@ class Drainer:
         """Count and report everything; return how many runs, None where another process does it.
 
         What could not be delivered is tried again the next time. An error of a database is the
-        caller's: nothing is lost by it.
+        caller's, after the other databases had their turn: nothing is lost by it.
         """
-        found = [self._one(alias) for alias in mapping.current().databases if ready(alias)]
+        found: list[int | None] = []
+        failed: list[DatabaseError | InterfaceError] = []
+        for alias in mapping.current().databases:
+            try:
+                if ready(alias):
+                    found.append(self._one(alias))
+            except (DatabaseError, InterfaceError) as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
         numbers = [number for number in found if number is not None]
         return None if found and not numbers else sum(numbers)
 
@@ -85,8 +97,8 @@ class Drainer:
     def _one(self, alias: str) -> int | None:
         """Drain one database."""
         begin = time.monotonic()
-        counted = self._count(alias)
-        if counted is None:
+        done = self._count(alias)
+        if done is None:
             if self._totals.pop(alias, None) is not None:
                 self._publish(lifetime=0)
             return None
@@ -94,24 +106,26 @@ class Drainer:
         self._began[alias] = ledger.began_us
         if self._is_time_to_look(alias):
             self._look(alias, ledger)
-            counted += self._count(alias) or 0
+            found = self._count(alias)
+            done = replace(done, number=done.number + (found.number if found else 0))
         # From before the lease was taken: what is exported ends before somebody else may begin.
         lifetime = self._holder.lease - (time.monotonic() - begin)
-        if counted or alias not in self._totals:
+        if done.number or done.taken_over or alias not in self._totals:
             self._totals[alias] = snapshot(alias)
             self._publish(lifetime=lifetime)
         else:
             metrics.prolong_run_totals(lifetime)
         self._report(alias)
-        return counted
+        return done.number
 
-    def _count(self, alias: str) -> int | None:
+    def _count(self, alias: str) -> Counted | None:
         """Count all that is in the outbox, a batch in each transaction."""
-        total = 0
-        while (number := count(alias, self._holder)) is not None:
-            total += number
-            if number < BATCH:
-                return total
+        total, taken_over = 0, False
+        while (batch := count(alias, self._holder)) is not None:
+            total += batch.number
+            taken_over = taken_over or batch.taken_over
+            if batch.number < BATCH:
+                return Counted(total, taken_over)
         return None
 
     def _is_time_to_look(self, alias: str) -> bool:

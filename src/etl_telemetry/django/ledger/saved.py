@@ -18,6 +18,7 @@ from etl_telemetry.django.figures.windows import moment
 from etl_telemetry.django.ledger.entries import entries, insert
 from etl_telemetry.django.ledger.models import RunEnd
 from etl_telemetry.django.ledger.tables import ready
+from etl_telemetry.pipelines import inputs
 
 _log = logging.getLogger("etl_telemetry.django")
 _CHUNK = 500
@@ -78,7 +79,7 @@ def find(using: str, *, since_us: int) -> int:
     )
     number = 0
     while keys := list(islice(ended, _CHUNK)):
-        by_id = {str(key): key for key in keys}
+        by_id = {inputs.given_run_id(key): key for key in keys}
         known = RunEnd.objects.using(using).filter(run_id__in=list(by_id))
         missing = by_id.keys() - set(known.values_list("run_id", flat=True))
         if missing:

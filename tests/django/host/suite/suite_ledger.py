@@ -348,6 +348,21 @@ def test_only_one_process_drains(flow: Flow) -> None:
     assert totals() == {("daily", "success"): 2}
 
 
+def test_process_that_comes_back_exports_what_another_one_counted(flow: Flow) -> None:
+    """It was paused for longer than its lease: what it knew is old."""
+    first, second = drainer(), drainer()
+    finish_run(running(flow).pk, "success")
+    first.drain()
+    Ledger.objects.update(held_until_us=0)
+    finish_run(running(flow).pk, "success")
+    second.drain()
+    second.close()
+    assert first.drain() == 0
+    snapshot = published()
+    assert snapshot is not None
+    assert [total.count for total in snapshot.by_labels.values()] == [2]
+
+
 def test_process_that_lost_the_ledger_exports_nothing_of_it(flow: Flow) -> None:
     """Two writers of one series would look like resets."""
     finish_run(running(flow).pk, "success")

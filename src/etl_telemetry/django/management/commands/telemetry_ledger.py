@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
 from etl_telemetry import guard, metrics, setup
+from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import Drainer, active_runs, end_overdue, last_successes
 from etl_telemetry.django.ledger.drain import LEASE
 
@@ -25,7 +26,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add how often to look, and whether to stop."""
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between rounds")
-        parser.add_argument("--lease", type=float, default=LEASE, help="seconds until a takeover")
+        parser.add_argument(
+            "--lease", type=float, default=LEASE,
+            help="seconds until another process may take over; at least three rounds",
+        )  # fmt: skip
         parser.add_argument("--once", action="store_true", help="one round, then stop")
 
     def handle(self, *, interval: float, lease: float, once: bool, **_: Any) -> None:
@@ -41,7 +45,10 @@ class Command(BaseCommand):
                 "This process continues the series of the one before it: give it a fixed identity, "
                 "for instance ETL_TELEMETRY_SERVICE_INSTANCE_ID=ledger (in its environment only)."
             )
-        drainer = Drainer(flush=lambda: telemetry.force_flush(FLUSH_DEADLINE), lease=lease)
+        mapping.current()
+        drainer = Drainer(
+            flush=lambda: telemetry.force_flush(FLUSH_DEADLINE), lease=max(lease, 3 * interval)
+        )
         if once:
             self.stdout.write(self._said(self._round(drainer)))
         while not (once or stop.is_set()):
