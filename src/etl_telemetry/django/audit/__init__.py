@@ -10,6 +10,8 @@ from etl_telemetry.config import Config
 
 def problems(config: Config) -> list[str]:
     """Return what is wrong in the audit part of the configuration, now that models are known."""
+    if not config.audit_models and not config.audit_hidden_fields:
+        return []
     from etl_telemetry.django.audit import watching
 
     return watching.problems(config.audit_models, config.audit_hidden_fields)

@@ -183,6 +183,15 @@ def test_delete_of_a_query_set() -> None:
     ]
 
 
+def test_delete_of_rows_that_django_would_not_read() -> None:
+    """Nothing refers to these, so Django would delete them without looking at them."""
+    made = [Special.objects.create(key=uuid.uuid4(), name=name) for name in ("a", "b", "c")]
+    forget()
+    made[0].delete()
+    Special.objects.all().delete()
+    assert sorted(event.details["before"]["name"] for event in kept()) == ["a", "b", "c"]
+
+
 def test_cascades() -> None:
     """What a deletion takes along, and what it sets to NULL, is told too."""
     acme = Organization.objects.create(code="acme")
