@@ -13,6 +13,9 @@ from support.postgresql import postgresql
 
 __all__ = ["postgresql"]
 
+PATIENCE = 840
+"""Seconds: a guard against hangs on a busy machine, no measure."""
+pytestmark = pytest.mark.timeout(PATIENCE + 60)
 HERE = Path(__file__).parent / "project"
 SUPPORT = Path(__file__).parent.parent.parent
 
@@ -35,7 +38,7 @@ def run(folder: Path, database: str, *, use_tz: bool = True) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr

@@ -77,7 +77,6 @@ class Alert(models.Model):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["status", "starts_at"], name="etl_telemetry_alert_begin"),
             models.Index(fields=["heard_at"], name="etl_telemetry_alert_heard"),
         ]
 

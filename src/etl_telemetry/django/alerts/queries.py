@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef, QuerySet
 
 from etl_telemetry.django.alerts.models import Alert
-from etl_telemetry.django.alerts.payload import FIRING, RESOLVED
+from etl_telemetry.django.alerts.payload import FIRING
 
 _STILL_TOLD = timedelta(minutes=5)
 
@@ -32,13 +32,14 @@ def active(
     ['PipelineFailureRate']
     """
     same = Alert.objects.filter(fingerprint=OuterRef("fingerprint"))
+    # Only an end has `ends_at`. Asked for `status` too, SQLite would look through all ends.
     ended = same.filter(
-        status=RESOLVED,
         ends_at__gte=OuterRef("starts_at"),
         heard_at__gte=OuterRef("heard_at") - _STILL_TOLD,
     )
+    # Asked first: one look into the index, and it leaves one begin of each alert.
     later = same.filter(status=FIRING, starts_at__gt=OuterRef("starts_at"))
-    found = Alert.objects.filter(~Exists(ended), ~Exists(later), status=FIRING)
+    found = Alert.objects.filter(~Exists(later), ~Exists(ended), status=FIRING)
     return _of(found, organizations, with_platform=with_platform).order_by("-starts_at", "-pk")
 
 

@@ -40,7 +40,8 @@ def keep(delivery: Delivery) -> list[Alert]:
             # MySQL takes whichever constraint it meets, and there is but one.
             unique_fields=_KEY if features.supports_update_conflicts_with_target else None,
         )
-    new = Alert.objects.using(alias).filter(delivery=identity)
+        # Inside: where this fails nothing must stay stored, or it would never be announced.
+        new = list(Alert.objects.using(alias).filter(delivery=identity))
     return sorted(new, key=lambda alert: (alert.starts_at, alert.status, alert.fingerprint))
 
 

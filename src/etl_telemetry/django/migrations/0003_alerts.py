@@ -37,7 +37,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(fields=["status", "starts_at"], name="etl_telemetry_alert_begin"),
                     models.Index(fields=["heard_at"], name="etl_telemetry_alert_heard"),
                 ],
                 "constraints": [

@@ -20,7 +20,7 @@ from etl_telemetry.django.alerts.queries import active, active_by_pipeline, as_j
 from etl_telemetry.django.models import Alert
 from support.alert_senders import by_wsgi
 from support.alerts import alert, payload, resolved
-from support.patience import MORE
+from support.patience import PATIENT
 
 BEGIN = datetime(2026, 11, 27, 10, 0, tzinfo=UTC)
 
@@ -87,7 +87,7 @@ NEWS = st.builds(
 )
 
 
-@MORE
+@PATIENT
 @given(st.lists(NEWS, max_size=8, unique_by=lambda n: (n.number, n.starts, n.ends is None)))
 def test_what_goes_on_is_what_plain_python_says(rows: list[News]) -> None:
     """In any order of arrival, with ends of another begin, and repeated after an end."""
@@ -172,6 +172,13 @@ def test_by_pipeline_in_one_query() -> None:
         ("umbrella", "orders"): ["3"],
     }
     assert list(active_by_pipeline(organizations=["acme"])) == [("acme", "orders")]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of PostgreSQL depends on sizes")
+def test_what_goes_on_is_found_by_fingerprint() -> None:
+    """40,000 rows took 188 s where SQLite looked through all ends for each begin; now 0.4 s."""
+    plan = active().explain()
+    assert plan.count("(fingerprint=?") == 2, plan
 
 
 def test_as_json() -> None:
