@@ -167,6 +167,41 @@ def test_each_request_is_one_span_and_one_measurement(*, asgi: bool, project: Pa
     ]
 
 
+def test_the_instrumentors_middleware_alone_misses_requests(project: Path) -> None:
+    """Why the spans are ours: no span of a bad host, an end before the first byte."""
+    (project / "urls.py").write_text("""
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+def parts():
+    yield str(len(telemetry_seen.spans()))
+
+def stream(request):
+    return StreamingHttpResponse(parts())
+
+urlpatterns = [path("stream/", stream)]
+""")
+    script = """
+import django, logging, urls
+logging.disable()
+django.setup()
+urls.telemetry_seen = seen
+from opentelemetry.instrumentation.django import DjangoInstrumentor
+from django.test import Client
+if {ours}:
+    instrument()
+else:
+    DjangoInstrumentor().instrument()
+print(Client().get("/stream/", headers={{"host": "not a host"}}).status_code, len(seen.spans()))
+seen.clear()
+print("ended before the first byte:", b"".join(Client().get("/stream/").streaming_content))
+"""
+    alone = run(script.format(ours=False), project, DJANGO_SETTINGS_MODULE="settings")
+    assert alone == ["400 0", "ended before the first byte: b'1'"]
+    ours = run(script.format(ours=True), project, DJANGO_SETTINGS_MODULE="settings")
+    assert ours == ["400 1", "ended before the first byte: b'0'"]
+
+
 UNDO = """
 import django
 django.setup()

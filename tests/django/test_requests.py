@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from etl_telemetry.catalogue import HTTP_SERVER_DURATION, LOG_EVENTS, REQUEST_SPAN
+
 TESTS = Path(__file__).parent.parent
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -246,6 +248,24 @@ def test_the_trace_id_is_told_to_the_client(
     played = world[scenario]
     assert played.headers["X-Trace-Id"] == played.request["trace"]
     assert played.body == begin + (played.request["trace"] if begin != "ok" else "")
+
+
+def test_everything_is_declared_and_occurs(world: dict[str, Played]) -> None:
+    """Attributes, labels and fields against the catalogue: none beside it, none left out."""
+    events = ("slow_request", "high_query_count")
+    logs = [log for played in world.values() for log in played.logs if log["name"] in events]
+    spans = [s for played in world.values() for s in played.spans if s["kind"] == "SERVER"]
+    points = [point for played in world.values() for point in played.requests]
+    attributes = set().union(*(span["attributes"] for span in spans))
+    assert attributes | {"user_agent.original"} == set(REQUEST_SPAN.attributes)
+    labels = set().union(*points) - {"count", "sum"}
+    assert labels == set(HTTP_SERVER_DURATION.attributes)
+    always = labels - set(HTTP_SERVER_DURATION.optional)
+    assert all(always <= set(point) for point in points)
+    for event in events:
+        found = set().union(*(log["fields"] for log in logs if log["name"] == event))
+        assert found <= set(LOG_EVENTS[event].fields)
+    assert set().union(*(log["fields"] for log in logs)) == set(LOG_EVENTS["slow_request"].fields)
 
 
 def test_nothing_is_left_current(world: dict[str, Played]) -> None:

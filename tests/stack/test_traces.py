@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from support.stack.ask.otlp import Span
 
+DRIVER = "psycopg" if find_spec("psycopg") else "psycopg2"
+"""What Django prefers."""
 AIRPORTS = "airports-yv"
 """A run that queries the database, calls an HTTP API and is written by three tasks."""
 
@@ -102,7 +105,7 @@ def test_trace_goes_through_all_tasks(proof: Any) -> None:
 @pytest.mark.parametrize(
     ("scope", "attribute", "value"),
     [
-        ("opentelemetry.instrumentation.psycopg2", "db.system.name", "postgresql"),
+        (f"opentelemetry.instrumentation.{DRIVER}", "db.system.name", "postgresql"),
         ("opentelemetry.instrumentation.redis", "db.system.name", "redis"),
         ("opentelemetry.instrumentation.requests", "http.request.method", "GET"),
     ],

@@ -118,6 +118,8 @@ ETL_TELEMETRY: dict[str, object] = {
     "SERVICE_NAME": "etl-platform",
     # Commands of our own that do nothing worth telling, besides Django's, which are known.
     "SILENT_COMMANDS": ["seed", "ledger"],
+    # The pipelines call the platform's own API: such a request goes on in its caller's trace.
+    "TRUSTED_NETWORKS": ["127.0.0.0/8", "::1"],
 }
 if sys.argv[1:2] == ["report_runs"]:
     # The reporter continues its own series after a restart: see apps/pipelines/reporter.py.

@@ -56,6 +56,8 @@ class Metric:
     """Name in Prometheus after its own translation."""
     buckets: tuple[float, ...] | None = None
     """Explicit upper bounds of a histogram, in `unit`; None for other kinds."""
+    optional: tuple[str, ...] = ()
+    """Those of `attributes` that are left out where they do not apply."""
     stability: Stability = "stable"
     """`development` may still change within a minor version."""
 
@@ -157,6 +159,7 @@ HTTP_SERVER_DURATION = Metric(
     "Time from a request to the last byte of its response, for every outcome.",
     (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, URL_SCHEME, ERROR_TYPE),
     "http_server_request_duration_seconds", HTTP_BUCKETS,
+    optional=(HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE),
 )  # fmt: skip
 DATABASE_QUERY_DURATION = Metric(
     "database.query.duration", "histogram", "s",
