@@ -36,7 +36,9 @@ def test_rabbitmq_tells_sizes_and_consumers(rabbitmq: str, received: Received) -
         ("celery.queue.size", "jobs"): 3,
         ("celery.queue.consumers", "jobs"): 0,
     }
-    with worker(rabbitmq, received, "-P", "solo", "-n", "one@here") as running:
+    # The test app's backend is its broker's URL, which Celery knows no backend for.
+    variables = {"CELERY_RESULT_BACKEND": "rpc://"}
+    with worker(rabbitmq, received, "-P", "solo", "-n", "one@here", variables=variables) as running:
         running.wait_for(lambda: running.log.count("sleeping") == 3, "the tasks")
         assert told(queues.read()) == {
             ("celery.queue.size", "jobs"): 0,
