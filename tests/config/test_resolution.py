@@ -49,7 +49,6 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "exponential_histograms": ("true", "false", "true"),
     "broker_commands": ("true", "false", "true"),
     "log_bridge": ("true", "false", "true"),
-    "broker_commands": ("true", "false", "true"),
     "relay": ("true", "false", "true"),
     "debug_connectors": ("true", "false", "true"),
     "log_level": ("INFO", "ERROR", "DEBUG"),

@@ -30,7 +30,7 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.celery.broker import connected
 from etl_telemetry.observer import Reading
 
-_MESSAGE_HEADER = "etl_telemetry_message"
+
 """Header in which a publisher with telemetry says when it published (`published_ns`)."""
 
 
@@ -126,7 +126,7 @@ def _told(text: str | bytes) -> tuple[str, float | None]:
     except (ValueError, KeyError, TypeError, AttributeError):
         return str(hash(text)), None  # Not one of kombu's: it is told apart, and that is all.
     try:
-        header = json.loads(headers[_MESSAGE_HEADER])
+        header = json.loads(headers[MESSAGE_HEADER])
         ours = header.get("id") == id_
         nanoseconds = values.count(header.get("published_ns")) if ours else None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,15 +1,23 @@
-"""The sources of the observer that need Django."""
+"""The sources of the observer that need Django: database servers, and the host's run table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from django.apps import apps
 from django.db import close_old_connections
 
+from etl_telemetry.catalogue import (
+    ACTIVE_PIPELINE_RUNS,
+    ACTIVE_RUN_AGE,
+    LAST_SUCCESS,
+    ORGANIZATION,
+    PIPELINE_NAME,
+)
 from etl_telemetry.config import Config
-from etl_telemetry.django import periodic_tasks
+from etl_telemetry.django import mapping
+from etl_telemetry.django.database import server
 from etl_telemetry.observer import Reading, Source
 
 
@@ -17,11 +25,29 @@ def sources(config: Config) -> list[Source]:
     """Return what can be read in this project; nothing where Django is not set up."""
     if not apps.ready:
         return []
-    found: list[Source] = []
-    if periodic_tasks.is_used():
-        tasks = periodic_tasks.PeriodicTasks(tolerance=config.beat_tolerance)
-        found.append(Source("periodic_tasks", tasks.read))
+    found = [Source("database_servers", _servers)]
+    if mapping.usable():
+        found.append(Source("runs", _runs))
     return [replace(source, read=_with_connections(source.read)) for source in found]
+
+
+def _servers() -> Iterator[Reading]:
+    for metric, value, labels in server.read():
+        yield Reading(metric, value, labels)
+
+
+def _runs() -> Iterator[Reading]:
+    """End what is overdue, then tell what the run table says."""
+    from etl_telemetry.django import ledger  # Models: not before all apps are there.
+
+    ledger.end_overdue()
+    yield Reading(ACTIVE_PIPELINE_RUNS, ledger.active_runs())
+    for metric, by_pipeline in (
+        (ACTIVE_RUN_AGE, ledger.active_run_ages()),
+        (LAST_SUCCESS, ledger.last_successes()),
+    ):
+        for (pipeline, organization), value in by_pipeline.items():
+            yield Reading(metric, value, {PIPELINE_NAME: pipeline, ORGANIZATION: organization})
 
 
 def _with_connections(read: Callable[[], Iterable[Reading]]) -> Callable[[], Iterable[Reading]]:

@@ -2,10 +2,16 @@
 
 from etl_telemetry.django.ledger.drain import Drainer
 from etl_telemetry.django.ledger.finish import afinish_run, finish_run
-from etl_telemetry.django.ledger.state import active_runs, end_overdue, last_successes
+from etl_telemetry.django.ledger.state import (
+    active_run_ages,
+    active_runs,
+    end_overdue,
+    last_successes,
+)
 
 __all__ = [
     "Drainer",
+    "active_run_ages",
     "active_runs",
     "afinish_run",
     "end_overdue",

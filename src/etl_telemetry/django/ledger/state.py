@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Min, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from etl_telemetry import setup
@@ -32,6 +32,28 @@ def active_runs() -> int:
     models = mapping.current()
     active = {f"{models.run['status']}__in": models.statuses.active}
     return sum(_all(models.run.model, alias).filter(**active).count() for alias in models.databases)
+
+
+def active_run_ages(*, now: datetime | None = None) -> Mapping[tuple[str, str], float]:
+    """Return the age of the oldest active run by pipeline and organization, in seconds.
+
+    A pipeline without an active run is not there.
+    """
+    models = mapping.current()
+    run, organization = models.run, models.organization_name
+    at = timezone.now() if now is None else now
+    names = [models.of_run(models.pipeline["name"])]
+    names += [models.of_run(organization)] if organization else []
+    active = {f"{run['status']}__in": models.statuses.active, f"{run['started_at']}__isnull": False}
+    found: dict[tuple[str, str], float] = {}
+    for alias in models.databases:
+        oldest = _all(run.model, alias).filter(**active).values_list(*names)
+        for name, *rest in oldest.annotate(begin=Min(run["started_at"])):
+            *owner, begin = rest
+            key = (str(name), str(owner[0]) if owner else UNKNOWN)
+            age = max(0.0, (at - begin).total_seconds())
+            found[key] = max(found.get(key, 0.0), age)
+    return found
 
 
 def last_successes() -> Mapping[tuple[str, str], float]:
