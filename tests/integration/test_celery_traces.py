@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -38,6 +39,11 @@ def deliveries(received: Received, name: str) -> list[Span]:
 def deliveries_of(log: str) -> int:
     """Count the deliveries that ended well."""
     return log.count("task_completed")
+
+
+def ended(log: str, task: str) -> int:
+    """Count the deliveries of a task that ended well."""
+    return len(re.findall(rf"Task {APP}\.{task}\[[^]]*\] succeeded", log))
 
 
 def assert_declared(received: Received) -> None:
@@ -280,7 +286,10 @@ print(later.get(timeout=100))
         variables={**variables, "BEAT": "yes"},
     ) as running:  # fmt: skip
         assert published(script, broker, received, **variables) == "{'tenant': 'acme'}"
-        running.wait_for(lambda: deliveries_of(running.log) >= 13, "all, and two ticks of beat")
+        running.wait_for(
+            lambda: ended(running.log, "add") == 8 and ended(running.log, "done") >= 2,
+            "all, and two ticks of beat",
+        )
     spans = {span.span_id: span for span in received.query.spans()}
     linked = [s for s in spans.values() if "task.link.reason" in s.attributes]
     reasons: dict[str, list[Span]] = {}

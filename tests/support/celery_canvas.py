@@ -28,7 +28,7 @@ app.conf.update(
     worker_prefetch_multiplier=int(os.environ.get("PREFETCH", "1")),
     task_publish_retry=False,
     result_chord_retry_interval=0.2,
-    beat_schedule={"tick": {"task": "support.celery_canvas.add", "schedule": 1.0, "args": (1, 2)}}
+    beat_schedule={"tick": {"task": "support.celery_canvas.done", "schedule": 1.0}}
     if "BEAT" in os.environ
     else {},
 )
