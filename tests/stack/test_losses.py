@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.stack import Stack, eventually, losses
-from support.stack.emitter import Emitter
+from support.stack.emitter import IMPATIENT, Emitter
 from support.stack.losses import ROUNDS, Outcome
 from support.stack.refusing import Answer, lose_answer, refuse, refuse_documents
 
@@ -36,7 +36,7 @@ def test_backend_that_was_away_gets_everything_afterwards(name: str, stack: Stac
 
 def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: Stack) -> None:
     """What is dropped then is counted by the application, item by item."""
-    with Emitter(stack.collector.otlp_http, OTEL_METRICS_EXPORTER="none") as emitter:
+    with Emitter(stack.collector.otlp_http, **IMPATIENT) as emitter:
         emitter.go_on(ROUNDS)
         stack.collector.stop()
         losses.for_longer_than_the_application_tries()
@@ -68,12 +68,11 @@ def test_elasticsearch_that_is_disturbed_for_a_while_gets_everything(
 
 def test_full_queue_refuses_and_what_is_refused_is_counted(stack: Stack) -> None:
     """A queue below its disk says no: everything arrives, or the application counts it."""
-    variables = {"OTEL_METRICS_EXPORTER": "none"}
     refused = "otelcol_exporter_enqueue_failed_spans"
     with stack.collector.changed(ETL_QUEUE_BYTES="1000000"):
         stack.jaeger.stop()
         stack.elasticsearch.stop()
-        with Emitter(stack.collector.otlp_http, padding=1_000, **variables) as emitter:
+        with Emitter(stack.collector.otlp_http, padding=1_000, **IMPATIENT) as emitter:
             eventually(
                 "the queue refuses", lambda: sum(stack.collector.ask.values(refused).values()) > 0
             )
