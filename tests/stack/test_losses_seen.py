@@ -47,6 +47,10 @@ LOST: dict[str, tuple[dict[str, Any], Scenario]] = {
         exporter("elasticsearch/logs", retry={"retry_on_status": [429]}),
         lambda stack: losses.disturb_elasticsearch(stack, refuse(503), patience=SHORT),
     ),
+    "Elasticsearch has two seconds for all tries": (
+        exporter("elasticsearch/logs", timeout="2s"),
+        lambda stack: losses.stop_backend(stack, stack.elasticsearch, killed=False, patience=SHORT),
+    ),
     "a document is not tried again after a 429": (
         exporter("elasticsearch/logs", retry={"retry_on_status": [503]}),
         lambda stack: losses.disturb_elasticsearch(stack, refuse_documents, patience=SHORT),
