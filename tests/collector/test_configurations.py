@@ -88,6 +88,7 @@ def test_every_exporter_in_use_is_durable_and_never_gives_up(files: Files) -> No
         if name.startswith("elasticsearch"):
             assert settings["retry"]["max_retries"] >= 10**9, name
             assert settings["retry"]["retry_on_status"] == [429, 500, 502, 503, 504], name
+            assert settings["timeout"] == "0s", name  # of all tries of a batch together
         else:
             assert settings["retry_on_failure"]["max_elapsed_time"] == "0s", name
 

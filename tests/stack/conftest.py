@@ -1,6 +1,6 @@
 """One run of the whole stack for all tests that only ask: what happened, and what each backend has.
 
-Tests that stop, kill or swap an engine start a `Stack` of their own.
+Tests that stop, kill or swap an engine have a `stack` of their own.
 """
 
 from __future__ import annotations
@@ -127,3 +127,19 @@ def _use(platform: Platform) -> None:
     platform.manage("incident", "revoke")
     platform.run_by_beat(BY_BEAT)
     platform.wait_until_quiet()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start a stack of its own for a file whose tests stop, kill or change its engines."""
+    with Stack(tmp_path_factory.mktemp("own")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(running: Stack) -> Stack:
+    """Give the file's stack, with all of its engines up."""
+    for engine in running.engines:
+        if not engine.is_alive:
+            engine.start()
+    return running

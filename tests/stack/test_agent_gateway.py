@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +13,7 @@ from support.process import run
 from support.stack import Collector, Stack, eventually
 from support.stack.ask import http
 from support.stack.product import PRODUCT
+from support.stack.topology import Topology, process, span, spans, trace_ids
 
 FEW = 300
 """Traces that are sampled by share: ten in a hundred are kept."""
@@ -37,34 +35,6 @@ print(run.trace_id)
 """
 
 
-@dataclass
-class Topology:
-    """One agent, two gateways, the backends."""
-
-    stack: Stack
-    """The backends, and the first gateway as its Collector."""
-    other: Collector
-    """The second gateway."""
-    agent: Collector
-    """What applications send to."""
-
-    @property
-    def gateways(self) -> tuple[Collector, Collector]:
-        """Return both gateways."""
-        return (self.stack.collector, self.other)
-
-    def send(self, signal: str, body: dict[str, Any]) -> None:
-        """Give the agent something."""
-        http.send("POST", f"{self.agent.otlp_http}/v1/{signal}", body)
-
-    def settle(self) -> None:
-        """Wait until no queue holds anything, and nothing waits for a decision."""
-        for each in (self.agent, *self.gateways):
-            eventually("queues get empty", lambda each=each: each.waiting() == 0)
-        time.sleep(3)
-        self.stack.settle()
-
-
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """Start everything, with a short wait for decisions."""
@@ -72,51 +42,20 @@ def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     stack = Stack(folder, configs=[PRODUCT / "gateway.yaml"])
     other = Collector(folder / "other", configs=[PRODUCT / "gateway.yaml"])
     agent = Collector(folder / "agent", configs=[PRODUCT / "agent.yaml"])
-    for backend in stack.backends:
-        other.variables.update(backend.for_collector())
     for gateway in (stack.collector, other):
         gateway.variables["ETL_SAMPLING_WAIT"] = "1s"
     hosts = [f"127.0.0.1:{each.ports['grpc']}" for each in (stack.collector, other)]
     agent.variables["ETL_GATEWAY_HOSTS"] = ",".join(hosts)
-    with stack, other, agent:
-        yield Topology(stack, other, agent)
-
-
-def spans(service: str, each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a request with spans."""
-    return {"resourceSpans": [{"resource": process(service), "scopeSpans": [{"spans": each}]}]}
-
-
-def process(service: str, instance: str = "one") -> dict[str, Any]:
-    """Return what a process says about itself."""
-    pairs = {"service.name": service, "service.instance.id": instance}
-    return {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in pairs.items()]}
-
-
-def span(trace: str, name: str, *, seconds: float = 0.01, **more: Any) -> dict[str, Any]:
-    """Return a span."""
-    end = time.time_ns()
-    return {
-        "traceId": trace,
-        "spanId": f"{random.getrandbits(64):016x}",
-        "name": name,
-        "startTimeUnixNano": str(end - int(seconds * 1e9)),
-        "endTimeUnixNano": str(end),
-        **more,
-    }
-
-
-def trace_ids(number: int) -> list[str]:
-    """Return ids of traces."""
-    return [f"{random.getrandbits(128):032x}" for _ in range(number)]
+    with Topology(stack, other, agent) as topology:
+        yield topology
 
 
 def kept(topology: Topology, service: str) -> dict[str, list[str]]:
     """Return the names of the spans that Jaeger has, by trace."""
     topology.settle()
-    end = time.time()
-    found = topology.stack.jaeger.ask.search(service, start=end - 600, end=end, limit=10_000)
-    return {trace: sorted(span.name for span in spans) for trace, spans in found.items()}
+    time.sleep(3)  # Nothing waits for a decision any more.
+    topology.stack.settle()
+    return topology.found(service)
 
 
 def test_errors_and_what_is_slow_are_kept_and_a_share_of_the_rest(topology: Topology) -> None:
@@ -219,3 +158,19 @@ def test_agent_keeps_what_it_has_while_gateways_are_away(
         gateway.start()
         eventually("all arrive", lambda: set(kept(topology, "durable")) == set(ids))
     assert Counter(map(tuple, kept(topology, "durable").values())) == {("a",): 20}
+
+
+def test_what_waits_for_a_decision_in_a_gateway_that_is_killed_is_lost(topology: Topology) -> None:
+    """All of that, and nothing else: what cannot be kept, as the explanation says."""
+    topology.sample(percent=100)
+    topology.warm_up()
+    ids = trace_ids(FEW)
+    kept_ones, lost = topology.hand_over("waiting", [span(i, "a") for i in ids])
+    topology.other.kill()
+    topology.other.start()
+    topology.hand_over("waiting", [span(i, "b") for i in ids])
+    topology.decide()
+    assert min(kept_ones, lost) > 0
+    assert Counter(map(tuple, topology.found("waiting").values())) == {
+        ("a", "b"): kept_ones, ("b",): lost,
+    }  # fmt: skip

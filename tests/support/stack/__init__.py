@@ -24,6 +24,7 @@ from support.stack.collector import Collector
 from support.stack.elasticsearch import Elasticsearch
 from support.stack.engine import Engine, EngineFailed
 from support.stack.jaeger import Jaeger
+from support.stack.kafka import Kafka
 from support.stack.patience import eventually
 from support.stack.prometheus import Prometheus
 from support.stack.stack import Stack
@@ -36,6 +37,7 @@ __all__ = [
     "Engine",
     "EngineFailed",
     "Jaeger",
+    "Kafka",
     "Prometheus",
     "Stack",
     "VictoriaMetrics",

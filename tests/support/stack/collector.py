@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from support.engines import locate
 from support.stack.ask import http
@@ -71,6 +72,22 @@ class Collector(Engine):
     def expected_ports(self) -> set[int]:
         """Return the ports of every configuration; `scrape` is an overlay's."""
         return {port for name, port in self.ports.items() if name != "scrape"}
+
+    @contextmanager
+    def changed(self, overlay: Any = None, **variables: str) -> Iterator[None]:
+        """Let it run with a configuration over its own, and other variables, for this block."""
+        configs, usual = list(self.configs), dict(self.variables)
+        if overlay is not None:
+            changed = self.folder / "changed.yaml"
+            changed.write_text(json.dumps(overlay))
+            self.configs.append(changed)
+        self.variables.update(variables)
+        self.restart()
+        try:
+            yield
+        finally:
+            self.configs, self.variables = configs, usual
+            self.restart()
 
     def waiting(self) -> float:
         """Return how many items wait in the queues of its exporters."""

@@ -53,6 +53,10 @@ print(json.dumps({"rounds": rounds, "delivered": delivered, "drops": drops}))
 """
 
 
+IMPATIENT = {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
+"""Variables of an application that gives up after ten seconds, as by default; without counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Emitted:
     """What an emitter says of itself."""
@@ -96,14 +100,15 @@ class Emitter:
         self._since = time.time()
         self._command = [sys.executable, "-c", SCRIPT, str(pace), str(padding)]
         self._command.append(self.service if runs else "")
-        self._environment = environment(
-            endpoint,
-            OTEL_SERVICE_NAME=self.service,
-            OTEL_BSP_SCHEDULE_DELAY="200",
-            OTEL_BLRP_SCHEDULE_DELAY="200",
-            OTEL_METRIC_EXPORT_INTERVAL="500",
-            **variables,
-        )
+        usual = {
+            "OTEL_SERVICE_NAME": self.service,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_BLRP_SCHEDULE_DELAY": "200",
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",
+            # By default 10: on a busy machine the restart of a Collector takes longer.
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
+        }
+        self._environment = environment(endpoint, **{**usual, **variables})
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed in __exit__
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed in __exit__
 

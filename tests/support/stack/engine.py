@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
 from support.stack import ports
 from support.stack.patience import PATIENCE
+from support.stack.startable import Startable
 
 LAST_LINES = 30
 
@@ -22,7 +23,7 @@ class EngineFailed(RuntimeError):  # noqa: N818 -- what happened
     """An engine did not start, or ended by itself. The message has the end of its log."""
 
 
-class Engine(ABC):
+class Engine(Startable):
     """A server that runs as a child of ours, in a process group of its own.
 
     A subclass says its `name`, its `PORTS`, its `command()` and when it `is_ready()`. Ports and
@@ -53,10 +54,10 @@ class Engine(ABC):
     def is_ready(self) -> bool:
         """Say whether it answers; asked only while it runs and owns its ports."""
 
-    def prepare(self) -> None:  # noqa: B027 -- most have nothing to do here
+    def prepare(self) -> None:
         """Do what has to be done before each start."""
 
-    def after_start(self) -> None:  # noqa: B027 -- most have nothing to do here
+    def after_start(self) -> None:
         """Do what has to be done once it is ready."""
 
     def for_collector(self) -> dict[str, str]:
@@ -171,16 +172,6 @@ class Engine(ABC):
         """Stop it and start it again, on the same ports with the same data."""
         self.stop()
         return self.start()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _told(self, what: str) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]

@@ -74,6 +74,16 @@ class Kafka(Engine):
         """Return where agents and gateways find it."""
         return {"KAFKA_BROKERS": self.broker}
 
+    def lag(self, group: str) -> int:
+        """Return how many messages are there that a group has not marked as done."""
+        told = self._run(
+            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+            *("--bootstrap-server", self.broker, "--describe", "--group", group),
+        )
+        heads, *rows = (line.split() for line in told.splitlines() if line.strip())
+        column = heads.index("LAG")
+        return sum(int(row[column]) for row in rows if row[column] != "-")
+
     @property
     def _properties(self) -> Path:
         return self.folder / "kraft.properties"
@@ -82,7 +92,8 @@ class Kafka(Engine):
         options = ("-Xmx512m", "-cp", f"{locate('kafka')}/*")
         return [str(java(17)), *options, main, *map(str, arguments)]
 
-    def _run(self, main: str, *arguments: object) -> None:
-        subprocess.run(
-            self._java(main, *arguments), check=True, timeout=PATIENCE, capture_output=True
-        )
+    def _run(self, main: str, *arguments: object) -> str:
+        return subprocess.run(
+            self._java(main, *arguments),
+            check=True, timeout=PATIENCE, capture_output=True, text=True,
+        ).stdout  # fmt: skip

@@ -20,6 +20,7 @@ from demo.processes import Fleet
 from support import postgresql
 from support.stack import ports
 from support.stack.patience import eventually
+from support.stack.startable import Startable
 
 WEB_PORT = 8000
 BY_BEAT = """
@@ -34,7 +35,7 @@ PeriodicTask.objects.create(
 """
 
 
-class Platform:
+class Platform(Startable):
     """All services of the platform, sending OTLP over HTTP to an endpoint.
 
     with Platform(folder, endpoint=stack.collector.otlp_http) as platform:
@@ -134,13 +135,3 @@ class Platform:
             return not any(self.ledger()["unfinished"].values())
 
         eventually("The platform gets quiet", quiet, every=1)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()

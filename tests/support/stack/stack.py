@@ -13,9 +13,10 @@ from support.stack.jaeger import Jaeger
 from support.stack.patience import eventually
 from support.stack.product import PRODUCT
 from support.stack.prometheus import Prometheus
+from support.stack.startable import Startable
 
 
-class Stack:
+class Stack(Startable):
     """A Collector with Prometheus, Elasticsearch and Jaeger, and what else is asked for.
 
     Engines in `more` are started with the backends; the Collector's environment has the addresses
@@ -75,13 +76,3 @@ class Stack:
     def settle(self) -> None:
         """Wait until the Collector has handed on everything that it has taken."""
         eventually("The Collector's queues get empty", lambda: self.collector.waiting() == 0)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()

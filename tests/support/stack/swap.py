@@ -35,22 +35,34 @@ def configure(stack: Stack, *overlays: str) -> None:
     stack.collector.restart()
 
 
-def there_and_back(stack: Stack, emitter: Emitter, swap: Swap, compare: Callable[[], None]) -> None:
-    """Old, both, new, both, old. `compare` is called while both get everything."""
+def there_and_back(
+    stack: Stack,
+    emitter: Emitter,
+    swap: Swap,
+    *,
+    compare: Callable[[], None],
+    alone: Callable[[int], None],
+) -> None:
+    """Old, both, new, both, old.
+
+    `compare` is called while both get everything, `alone` while only the new one does, with a round
+    of that time.
+    """
     both = (*swap.overlays, *(f"both/{name}" for name in swap.overlays))
     _period(emitter, swap.old)
     configure(stack, *both)
     _period(emitter, swap.old, swap.new)
     compare()
     configure(stack, *swap.overlays)
-    alone = _period(emitter, swap.new)
-    assert swap.old().isdisjoint(alone)
+    rounds = _period(emitter, swap.new)
+    assert swap.old().isdisjoint(rounds)
+    alone(max(rounds))
     configure(stack, *both)
     _period(emitter, swap.old, swap.new)
     compare()
     configure(stack)
-    alone = _period(emitter, swap.old)
-    assert swap.new().isdisjoint(alone)
+    rounds = _period(emitter, swap.old)
+    assert swap.new().isdisjoint(rounds)
 
 
 def _period(emitter: Emitter, *backends: Numbers) -> set[int]:

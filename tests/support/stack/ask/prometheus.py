@@ -47,6 +47,18 @@ class PrometheusApi:
         """Evaluate at one time; return values by these labels, which must tell them apart."""
         return by(self.query(expression, at=at), *labels)
 
+    def raw(self, selector: str, *, seconds: float, at: float) -> list[tuple[float, float]]:
+        """Return the samples of one series as they were written: Unix time and value.
+
+        Raises:
+            ValueError: It is not one series.
+        """
+        expression = f"{selector}[{round(seconds * 1000)}ms]"
+        found = self._get("query", query=expression, time=f"{at:.3f}")["result"]
+        if len(found) != 1:
+            raise ValueError(f"{expression} is {len(found)} series")
+        return [(float(t), float(v)) for t, v in found[0]["values"]]
+
     def range(
         self, expression: str, *, start: float, end: float, step: float
     ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:

@@ -1,0 +1,125 @@
+"""What goes wrong while an application emits, and what the backends have of it afterwards.
+
+Each function does one thing to a running stack and returns the `Outcome`. A test compares it with
+`Outcome.whole`: every span, record and count is there once, and the application dropped nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from support.stack.emitter import Arrived, Emitted, Emitter
+from support.stack.engine import Engine
+from support.stack.patience import eventually
+from support.stack.refusing import Answer, Refusing
+from support.stack.stack import Stack
+
+ROUNDS = 300
+"""Rounds between two events: several exports of each signal."""
+PATIENT = 30.0
+"""Seconds for what the queues have handed on to be found; less where something will be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an application emitted and dropped, and what the backends have of it."""
+
+    rounds: int
+    """How many spans, records and counts it emitted."""
+    drops: Mapping[str, int]
+    """What it counted as dropped, by reason."""
+    arrived: Arrived
+    """What the backends have."""
+
+    @classmethod
+    def whole(cls, rounds: int) -> Self:
+        """Return the outcome in which everything is there once."""
+        once = Counter(range(rounds))
+        return cls(rounds, {}, Arrived(once, once, rounds))
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether everything is there once."""
+        return self == self.whole(self.rounds)
+
+    @property
+    def lost(self) -> int:
+        """Return how many spans and records are nowhere."""
+        return 2 * self.rounds - len(self.arrived.spans) - len(self.arrived.records)
+
+    @property
+    def doubled(self) -> int:
+        """Return how many spans and records are there more often than once."""
+        found = self.arrived
+        return sum(number > 1 for each in (found.spans, found.records) for number in each.values())
+
+
+def end(emitter: Emitter, stack: Stack, *, patience: float = PATIENT) -> Outcome:
+    """End the application and return what arrived, at once when it is everything."""
+    emitted: Emitted = emitter.end()
+    stack.settle()
+
+    def outcome() -> Outcome:
+        return Outcome(emitted.rounds, emitted.drops, emitter.arrived(stack))
+
+    with suppress(TimeoutError):
+        eventually("all of it", lambda: outcome().is_whole, timeout=patience)
+    return outcome()
+
+
+def for_longer_than_the_application_tries() -> None:
+    """Let 20 s pass: an exporter tries for ten."""
+    until = time.monotonic() + 20
+    eventually("20 s pass", lambda: time.monotonic() > until)
+
+
+def kill_collector(stack: Stack) -> Outcome:
+    """Kill the Collector three times during traffic."""
+    with Emitter(stack.collector.otlp_http) as emitter:
+        for _ in range(3):
+            emitter.go_on(ROUNDS)
+            stack.collector.kill()
+            stack.collector.start()
+        emitter.go_on(ROUNDS)
+        return end(emitter, stack)
+
+
+def stop_backend(
+    stack: Stack, backend: Engine, *, killed: bool = True, patience: float = PATIENT
+) -> Outcome:
+    """Let a backend be away, and kill the Collector meanwhile unless told otherwise.
+
+    What waits is on the disk then, or nowhere.
+    """
+    backend.stop()
+    with Emitter(stack.collector.otlp_http) as emitter:
+        emitter.go_on(ROUNDS)
+        if killed:
+            eventually("something waits", lambda: stack.collector.waiting() > 0)
+            stack.collector.kill()
+            stack.collector.start()
+        emitter.go_on(ROUNDS)
+        backend.start()
+        emitter.go_on(ROUNDS)
+        return end(emitter, stack, patience=patience)
+
+
+def disturb_elasticsearch(
+    stack: Stack, answer: Answer, *, times: int = 3, patience: float = PATIENT
+) -> Outcome:
+    """Let something between Collector and Elasticsearch answer so for a while."""
+    with (
+        Refusing(stack.elasticsearch.address("http"), answer) as between,
+        stack.collector.changed(ELASTICSEARCH_ENDPOINT=between.address),
+        Emitter(stack.collector.otlp_http) as emitter,
+    ):
+        emitter.go_on(ROUNDS)
+        eventually("it is disturbed", lambda: between.disturbed >= times)
+        emitter.go_on(ROUNDS)
+        between.answer = None
+        return end(emitter, stack, patience=patience)
