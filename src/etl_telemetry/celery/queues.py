@@ -21,6 +21,7 @@ from kombu.transport import virtual
 
 from etl_telemetry import values
 from etl_telemetry.catalogue import (
+    MESSAGE_HEADER,
     QUEUE_CONSUMERS,
     QUEUE_NAME,
     QUEUE_OLDEST_AGE,
@@ -29,7 +30,6 @@ from etl_telemetry.catalogue import (
 )
 from etl_telemetry.celery.broker import connected
 from etl_telemetry.observer import Reading
-
 
 """Header in which a publisher with telemetry says when it published (`published_ns`)."""
 

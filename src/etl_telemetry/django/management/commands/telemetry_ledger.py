@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
-from etl_telemetry import guard, metrics, setup
+from etl_telemetry import guard, setup
 from etl_telemetry.django import mapping
-from etl_telemetry.django.ledger import Drainer, active_runs, end_overdue, last_successes
+from etl_telemetry.django.ledger import Drainer, end_overdue
 from etl_telemetry.django.ledger.drain import LEASE
 
 FLUSH_DEADLINE = 5.0
@@ -21,7 +21,7 @@ FLUSH_DEADLINE = 5.0
 class Command(BaseCommand):
     """Drain the ledger until stopped."""
 
-    help = "Count and report each ended run once, and what the run table says now, until stopped."
+    help = "Count and report each ended run once, until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add how often to look, and whether to stop."""
@@ -61,12 +61,7 @@ class Command(BaseCommand):
 
     def _round(self, drainer: Drainer) -> int | None:
         end_overdue()
-        counted = drainer.drain()
-        if counted is not None:
-            metrics.record_active_runs(active_runs())
-            for (pipeline, organization), when in last_successes().items():
-                metrics.record_last_success(pipeline, organization, when)
-        return counted
+        return drainer.drain()
 
     def _said(self, counted: int | None) -> str:
         if counted is None:
