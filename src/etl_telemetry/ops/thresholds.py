@@ -37,6 +37,8 @@ class Thresholds:
     """Share of failed and lost deliveries of a type of task within 15 minutes, 0 to 1."""
     task_failure_minimum: float = 20.0
     """Deliveries of a type within 15 minutes below which a share says nothing."""
+    stalled_minutes: float = 15.0
+    """Minutes since the last sign of life of a step that is running."""
     queue_size: float = 1000.0
     """Messages that wait in a queue."""
     database_connections: float = 50.0

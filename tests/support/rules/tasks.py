@@ -41,6 +41,25 @@ _LOST = (
          at="20m"),
 )  # fmt: skip
 
+_AGE = series("step_heartbeat_age_seconds", pipeline_name="daily", step_type="load")
+_STEP = labels(pipeline_name="daily", step_type="load")
+_STALLED = (
+    Case("TaskStalled", "fires", "nothing for twenty minutes", {_AGE: "0+60x30"},
+         at="20m", firing=(_STEP,),
+         summary="daily, step load: no sign of life for 20m 0s"),
+    Case("TaskStalled", "quiet", "a row every few minutes", {_AGE: "0+60x10 0+60x10"}, at="15m"),
+    Case("TaskStalled", "missing", "the step has ended, and its series", {_AGE: "0+60x5 stale"},
+         at="30m"),
+    Case("TaskStalled", "restart", "it is delivered again to another worker",
+         {_AGE: "0+60x5 stale",
+          series("step_heartbeat_age_seconds", "b", pipeline_name="daily", step_type="load"):
+              "_x6 0+60x10"}, at="15m"),
+    Case("TaskStalled", "labels", "one of two workers that run the step is enough",
+         {_AGE: "0+60x30",
+          series("step_heartbeat_age_seconds", "b", pipeline_name="daily", step_type="load"):
+              "1x30"}, at="20m", firing=(_STEP,)),
+)  # fmt: skip
+
 _FAILURES = (
     Case("TaskFailureRate", "fires", "one of five fails",
          {_tasks("failed"): "0+1x30", _tasks("success"): "0+4x30"},
@@ -88,5 +107,5 @@ _SCHEDULES = (
          at="10m", firing=(labels(schedule_name="nightly"),)),
 )  # fmt: skip
 
-CASES = (*_QUEUES, *_LOST, *_FAILURES, *_WORKERS, *_SCHEDULES)
+CASES = (*_QUEUES, *_LOST, *_STALLED, *_FAILURES, *_WORKERS, *_SCHEDULES)
 """All of them."""

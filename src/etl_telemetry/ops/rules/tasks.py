@@ -15,6 +15,7 @@ def group(limits: Thresholds) -> Group:
         (
             _queue_size(limits),
             _lost(),
+            _stalled(limits),
             _failures(limits),
             _worker_down(),
             _missed_schedule(),
@@ -59,6 +60,26 @@ round(
         description=(
             "Their processes were killed: out of memory, past the hard time limit, or by hand. "
             "The log event task_lost names task, worker and reason."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _stalled(limits: Thresholds) -> Alert:
+    return Alert(
+        name="TaskStalled",
+        wait="1m",
+        expr=f"""
+max by (deployment_environment_name, pipeline_name, step_type) (step_heartbeat_age_seconds)
+> {number(limits.stalled_minutes * 60)}
+""",
+        summary=(
+            "{{ $labels.pipeline_name }}, step {{ $labels.step_type }}: "
+            "no sign of life for {{ $value | humanizeDuration }}"
+        ),
+        description=(
+            f"The step runs and has added no row and sent no heartbeat for more than "
+            f"{number(limits.stalled_minutes)} minutes: it waits for something without a timeout."
         ),
         dashboard="etl-celery",
     )
