@@ -215,6 +215,39 @@ def test_a_gauge_is_that_of_the_living_process_that_set_it_last() -> None:
     assert "level" not in parent.export()
 
 
+@pytest.mark.parametrize(
+    ("name", "both"), [("step.heartbeat.age", 30), ("database.client.connections", 35)]
+)
+def test_gauges_that_each_process_looks_at_become_one(name: str, both: int) -> None:
+    """The most silent step; all connections together; and what is not told any more has ended."""
+    store = Store()
+    parent, ages = Parent(store), {1: 30, 2: 5}
+    for pid in ages:
+        reader = DeltaReader(Postponed())
+        meter = MeterProvider([reader], shutdown_on_exit=False).get_meter(SCOPE)
+        meter.create_observable_gauge(name, [_looked_at(ages, pid)])
+        meter.create_counter("count").add(1)
+        store.add(reader.take() or b"", pid)
+    assert [p.value for p in parent.export()[name]] == [both]
+    del ages[1]
+    store.add(_something(), 1)
+    assert [p.value for p in parent.export()[name]] == [5]
+
+
+def _looked_at(ages: dict[int, int], pid: int) -> Any:
+    from opentelemetry.metrics import Observation
+
+    return lambda _: [Observation(ages[pid])] if pid in ages else []
+
+
+def _something() -> bytes:
+    """Return what a process hands over that looked and found nothing."""
+    reader = DeltaReader(Postponed())
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter(SCOPE).create_counter("count").add(1)
+    return reader.take() or b""
+
+
 def test_exemplars_are_kept_one_per_bucket_and_told_once() -> None:
     """They lead from a bucket to a trace; an old one at every export leads nowhere new."""
     from opentelemetry.sdk.trace import TracerProvider

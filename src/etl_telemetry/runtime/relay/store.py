@@ -9,9 +9,11 @@ each set of attributes, however many children came and went.
 from __future__ import annotations
 
 import dataclasses
+import operator
 import threading
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import reduce
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -32,7 +34,15 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from etl_telemetry import guard
-from etl_telemetry.catalogue import BOUNDS, SCOPE, DropReason
+from etl_telemetry.catalogue import (
+    BOUNDS,
+    DATABASE_CLIENT_CONNECTIONS,
+    DATABASE_POOL_CONNECTIONS,
+    DATABASE_POOL_WAITING,
+    SCOPE,
+    STEP_HEARTBEAT_AGE,
+    DropReason,
+)
 from etl_telemetry.metrics.labels import bounded
 from etl_telemetry.runtime.relay import decode, points
 from etl_telemetry.runtime.relay.points import Point
@@ -48,6 +58,14 @@ _READ = {
     "histogram": points.histogram,
     "exponential_histogram": points.exponential,
 }
+_TOGETHER: Mapping[str, Callable[[float, float], float]] = {
+    STEP_HEARTBEAT_AGE.name: max,
+    DATABASE_CLIENT_CONNECTIONS.name: operator.add,
+    DATABASE_POOL_CONNECTIONS.name: operator.add,
+    DATABASE_POOL_WAITING.name: operator.add,
+}
+"""How the gauges that each process looks at, whenever it collects, become one. What such a process
+does not tell any more has ended. Of any other gauge the value that was set last counts."""
 
 
 class Stream:
@@ -96,7 +114,7 @@ class Stream:
             of_living = list(parts.values())
             if self.kind == "gauge":
                 if of_living:
-                    found[key] = of_living[-1]
+                    found[key] = self._gauge(of_living)
             else:
                 found[key] = self._total(key, of_living)
         return found
@@ -108,6 +126,15 @@ class Stream:
                 self.series[key] = dataclasses.replace(point, exemplars=[])
         if delta and self.lasts:
             self.series.clear()
+
+    def _gauge(self, parts: list[Point]) -> Point:
+        last = parts[-1]
+        together = _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
+        if together is None:
+            return last
+        values: list[Any] = [part.value for part in parts if isinstance(part, NumberDataPoint)]
+        combined: Point = dataclasses.replace(last, value=reduce(together, values))  # type: ignore[arg-type]
+        return combined
 
     def _total(self, key: Any, parts: list[Point]) -> Point:
         now = time.time_ns()
@@ -153,6 +180,9 @@ class Store:
         """Add what process `pid` handed over."""
         request = ExportMetricsServiceRequest.FromString(encoded)
         with self._lock:
+            for stream in self._streams.values():
+                if stream.metric[0] in _TOGETHER:
+                    stream.end(pid)
             for part in request.resource_metrics:
                 for scope_metrics in part.scope_metrics:
                     scope = decode.scope(scope_metrics.scope, scope_metrics.schema_url)
