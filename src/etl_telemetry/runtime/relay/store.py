@@ -133,7 +133,7 @@ class Stream:
         if together is None:
             return last
         values: list[Any] = [part.value for part in parts if isinstance(part, NumberDataPoint)]
-        combined: Point = dataclasses.replace(last, value=reduce(together, values))  # type: ignore[arg-type]
+        combined: Point = dataclasses.replace(last, value=reduce(together, values))
         return combined
 
     def _total(self, key: Any, parts: list[Point]) -> Point:
