@@ -50,6 +50,7 @@ CONTEXT = {PIPELINE_NAME, PIPELINE_ORGANIZATION, PIPELINE_RUN_ID, STEP_TYPE}
 # Looked at, not recorded: tests/django, tests/celery and tests/observer. The board takes a reading
 # with exactly the declared labels only.
 OBSERVED = {
+    "audit.events.waiting",
     "celery.beat.missed",
     "celery.beat.next_due.timestamp",
     "celery.messages.unacked",

@@ -29,7 +29,7 @@ ONLY_REPORTER = (
 OBSERVED = {
     "observer.readings", "celery.queue.oldest_message.age", "celery.queue.consumers",
     "celery.messages.unacked", "celery.worker.up", "celery.beat.missed",
-    "celery.beat.next_due.timestamp", "pipeline.active_run.age",
+    "celery.beat.next_due.timestamp", "pipeline.active_run.age", "audit.events.waiting",
     "database.server.connections", "database.server.connections.limit",
 }  # fmt: skip
 """Metrics of our observer: the platform has one of its own."""

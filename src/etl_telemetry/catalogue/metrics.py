@@ -149,6 +149,11 @@ ACTIVE_RUN_AGE = Metric(
     "Age of the oldest run of a pipeline that is pending or running now, read from the run table.",
     (PIPELINE_NAME, ORGANIZATION), "pipeline_active_run_age_seconds", stability="development",
 )  # fmt: skip
+AUDIT_WAITING = Metric(
+    "audit.events.waiting", "gauge", "{event}",
+    "Audit events that were committed and are not delivered to their stream yet.",
+    (DATABASE_ALIAS,), "audit_events_waiting", stability="development",
+)  # fmt: skip
 LAST_SUCCESS = Metric(
     "pipeline.last_success.timestamp", "gauge", "s",
     "Unix time at which a run of the pipeline last succeeded.",
@@ -291,7 +296,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION, TASK_EXECUTIONS,
             TASK_EXECUTION_DURATION, ACTIVE_PIPELINE_RUNS, *ROWS.values(),
             DATABASE_CONNECTIONS, CONNECTOR_OPERATIONS, CONNECTOR_OPERATION_DURATION,
-            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, ACTIVE_RUN_AGE, HTTP_SERVER_DURATION,
+            QUEUE_SIZE, PLATFORM_INFO, LAST_SUCCESS, ACTIVE_RUN_AGE, AUDIT_WAITING,
+            HTTP_SERVER_DURATION,
             DATABASE_QUERY_DURATION, DATABASE_ROWS, DATABASE_CONNECT_DURATION,
             DATABASE_TRANSACTIONS, DATABASE_CLIENT_CONNECTIONS, DATABASE_POOL_CONNECTIONS,
             DATABASE_POOL_WAITING, DATABASE_SERVER_CONNECTIONS, DATABASE_CONNECTION_LIMIT, DROPS,

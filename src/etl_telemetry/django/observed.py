@@ -1,4 +1,4 @@
-"""The sources of the observer that need Django: database servers, and the host's run table."""
+"""The sources of the observer that need Django: database servers, run table, audit events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from django.db import close_old_connections
 from etl_telemetry.catalogue import (
     ACTIVE_PIPELINE_RUNS,
     ACTIVE_RUN_AGE,
+    AUDIT_WAITING,
+    DATABASE_ALIAS,
     LAST_SUCCESS,
     ORGANIZATION,
     PIPELINE_NAME,
@@ -18,7 +20,7 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.config import Config
 from etl_telemetry.django import mapping
 from etl_telemetry.django.database import server
-from etl_telemetry.observer import Reading, Source
+from etl_telemetry.observer import Reading, Source, UnreadableError
 
 
 def sources(config: Config) -> list[Source]:
@@ -28,6 +30,8 @@ def sources(config: Config) -> list[Source]:
     found = [Source("database_servers", _servers)]
     if mapping.usable():
         found.append(Source("runs", _runs))
+    if config.audit_table:
+        found.append(Source("audit", _audit))
     return [replace(source, read=_with_connections(source.read)) for source in found]
 
 
@@ -48,6 +52,16 @@ def _runs() -> Iterator[Reading]:
     ):
         for (pipeline, organization), value in by_pipeline.items():
             yield Reading(metric, value, {PIPELINE_NAME: pipeline, ORGANIZATION: organization})
+
+
+def _audit() -> Iterator[Reading]:
+    """Drain the audit events, then tell what is left of them."""
+    from etl_telemetry.django.audit import drain  # Models, see above.
+
+    for one in drain.drainer_of_process().drain_all():
+        if one.error:
+            raise UnreadableError(f"{one.database}: {one.error}")
+        yield Reading(AUDIT_WAITING, drain.waiting(one.database), {DATABASE_ALIAS: one.database})
 
 
 def _with_connections(read: Callable[[], Iterable[Reading]]) -> Callable[[], Iterable[Reading]]:

@@ -106,5 +106,21 @@ _REFUSING = (
          at="20m", firing=(_AT,)),
 )  # fmt: skip
 
-CASES = (*_DROPPED, *_DOWN, *_FILLING, *_LOSING, *_REFUSING)
+_WAITING = series("audit_events_waiting", "observer", database_alias="default")
+_AUDIT = (
+    Case("AuditNotDelivered", "fires", "two events have waited for a quarter of an hour",
+         {_WAITING: "2x20"}, at="15m", firing=(labels(database_alias="default"),),
+         summary="2 audit events in default wait"),
+    Case("AuditNotDelivered", "quiet", "they are delivered within a minute",
+         {_WAITING: "2 0 3 0 1 0x20"}, at="15m"),
+    Case("AuditNotDelivered", "missing", "nobody reads the table: another alert tells",
+         {_WAITING: "2x2 stale"}, at="15m"),
+    Case("AuditNotDelivered", "restart", "the next observer delivers them",
+         {_WAITING: "2x4 0x20"}, at="15m"),
+    Case("AuditNotDelivered", "labels", "the database that is not drained, and no other",
+         {_WAITING: "2x20", series("audit_events_waiting", database_alias="eu"): "0x20"},
+         at="15m", firing=(labels(database_alias="default"),)),
+)  # fmt: skip
+
+CASES = (*_AUDIT, *_DROPPED, *_DOWN, *_FILLING, *_LOSING, *_REFUSING)
 """All of them."""

@@ -20,8 +20,9 @@ from django.db import connections
 from django.db.models import Q
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from etl_telemetry import audit
+from etl_telemetry import audit, setup
 from etl_telemetry.audit import AuditEvent
+from etl_telemetry.config import Config
 from etl_telemetry.django.audit import chain, heads, store
 from etl_telemetry.django.audit.models import AuditBlock, AuditChain, AuditRow
 
@@ -121,6 +122,27 @@ class Drainer:
             return False
         AuditBlock.objects.using(using).filter(pk=block.pk).update(exported_us=time_ns() // 1_000)
         return True
+
+
+def drainer_of_process() -> Drainer:
+    """Return the drainer that the configuration of this process asks for."""
+    telemetry = setup.active()
+    config = Config() if telemetry is None else telemetry.config
+    return Drainer(
+        flush=_nothing_waits if telemetry is None else telemetry.force_flush,
+        heads_file=None if config.audit_heads_file is None else Path(config.audit_heads_file),
+        batch=max(1, config.log_queue_size // 4),
+    )
+
+
+def waiting(using: str) -> int:
+    """Return how many committed events of a database have not been delivered."""
+    undelivered = AuditBlock.objects.using(using).filter(exported_us=None).values("number")
+    return AuditRow.objects.using(using).filter(Q(block=None) | Q(block__in=undelivered)).count()
+
+
+def _nothing_waits() -> bool:
+    return True
 
 
 def _publish(row: AuditRow) -> None:

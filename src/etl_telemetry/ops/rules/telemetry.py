@@ -13,7 +13,7 @@ def group(limits: Thresholds) -> Group:
     """Return the alerts of telemetry and Collector."""
     return Group(
         "telemetry",
-        (_dropped(), _collector_down(), _filling(limits), _losing(), _refusing()),
+        (_dropped(), _collector_down(), _filling(limits), _losing(), _refusing(), _audit()),
     )
 
 
@@ -106,6 +106,23 @@ def _refusing() -> Alert:
         description=(
             "{{ $value }} items within 10 minutes: it is short of memory, or a queue is "
             "full. Senders try again, and drop when they cannot wait any longer."
+        ),
+        dashboard="etl-health",
+    )
+
+
+def _audit() -> Alert:
+    return Alert(
+        name="AuditNotDelivered",
+        severity="critical",
+        wait="10m",
+        expr="""
+max by (deployment_environment_name, database_alias) (audit_events_waiting) > 0
+""",
+        summary="{{ $value }} audit events in {{ $labels.database_alias }} wait",
+        description=(
+            "They are safe in their table, and nobody sees them in the audit trail: for ten "
+            "minutes there was always one that was not delivered."
         ),
         dashboard="etl-health",
     )

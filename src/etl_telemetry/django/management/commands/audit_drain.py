@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 import django.db
 from django.core.management.base import BaseCommand, CommandError
 
-from etl_telemetry import setup
-from etl_telemetry.config import Config
-from etl_telemetry.django.audit.drain import Drained, Drainer
+from etl_telemetry.django.audit.drain import Drained, Drainer, drainer_of_process
 from etl_telemetry.errors import AuditError
 
 
@@ -69,21 +66,6 @@ class Command(BaseCommand):
         except AuditError as error:
             self.stderr.write(str(error))
         django.db.close_old_connections()
-
-
-def drainer_of_process() -> Drainer:
-    """Return the drainer that the configuration of this process asks for."""
-    telemetry = setup.active()
-    config = Config() if telemetry is None else telemetry.config
-    return Drainer(
-        flush=_nothing_waits if telemetry is None else telemetry.force_flush,
-        heads_file=None if config.audit_heads_file is None else Path(config.audit_heads_file),
-        batch=max(1, config.log_queue_size // 4),
-    )
-
-
-def _nothing_waits() -> bool:
-    return True
 
 
 def _sentence(one: Drained) -> str:
