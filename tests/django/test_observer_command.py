@@ -84,7 +84,7 @@ def points(shop: Project, metric: str) -> int:
 def test_sources_are_listed(shop: Project) -> None:
     """Of Celery, of Django, of the project; without those that are left out."""
     done = shop.manage("telemetry_observer", "--list")
-    assert (done.stdout.split(), done.stderr) == (["queues", "workers", "users"], "")
+    assert (done.stdout.split(), done.stderr) == (["queues", "workers", "database_servers", "audit", "users"], "")
     done = shop.manage("telemetry_observer", "--list", "--without", "workers", "users")
     assert done.stdout.split() == ["queues"]
 
@@ -107,7 +107,7 @@ def test_once_reads_exports_and_ends(shop: Project) -> None:
     [
         (
             ["--without", "queue"],
-            "CommandError: no source is called queue; there are: queues, workers, users\n",
+            "CommandError: no source is called queue; there are: queues, workers, database_servers, audit, users\n",
         ),
         (
             ["--interval", "0"],
