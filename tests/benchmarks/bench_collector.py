@@ -43,8 +43,9 @@ orphan: true
 
 Real engines with the product's configurations on {cores} cores ({machine}) that they share with
 the sender; requests of {batch} items over two connections. The time ends when the backends
-have everything. Other work beside: a load of {load} in all. Where that is above the number of cores,
-items a second say little; what one CPU second does, further down, says nearly the same. The items are much alike: yours compress less.
+have everything. Other work beside: a load of {load} in all. Where that is above the number of
+cores, items a second say little; what one CPU second does, further down, says nearly the same.
+The items are much alike: yours compress less.
 
 | way | signal | items | bytes an item | items/s | bytes stored | told "later" |
 | --- | --- | --: | --: | --: | --: | --: |
