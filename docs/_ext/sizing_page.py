@@ -1,0 +1,191 @@
+"""Write docs/how-to/sizing.md: `python docs/_ext/sizing_page.py`. `sizing.py` has the numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sizing import GIGABYTE, SIGNALS, STATED, VALUES, Facts, of_a_pipeline, size
+
+from etl_telemetry import catalogue
+
+DOCS = Path(__file__).parents[1]
+MEASURED = DOCS / "benchmarks"
+PAGE = DOCS / "how-to" / "sizing.md"
+SCALES = (10, 1_000, 100_000)
+"""Runs a minute."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MEGABYTE = 10**6
+TEXT = """<!-- Written by docs/_ext/sizing_page.py; the numbers are in sizing.py there. -->
+# Size it
+
+How many agents, partitions, gateways, shards and series for how many runs. Every figure is
+computed from what was measured and from what is stated below, by the formula beside it. Put your
+own numbers into `docs/_ext/sizing.py` and run `python docs/_ext/sizing_page.py`.
+
+{sizes}
+
+Where "single node, cores" is below the cores of one machine, `single-node.yaml` does it, and you
+need no gateways. Series and points are the most there can be: each host has run every pipeline
+since it started. What Kafka and Elasticsearch keep was measured with items that are much alike:
+yours compress less.
+
+## Measured
+
+`M1`: [what the Collector does](../benchmarks/collector.md) with one CPU second, {date}, by
+`{collector_command}`:
+
+{rates}
+
+`M2`: what the example platform sends, by `{volume_command}`: {runs} runs, {tasks} task deliveries,
+{spans:,} spans and {records:,} log records, the web requests around them included:
+{spans_of_a_run:.1f} spans and {records_of_a_run:.1f} records a run.
+
+`M3`: the example platform executes its {runs} runs in {seconds:g} s on {cores} cores, by
+`{demo_command}`; so a host of {host_cores:g} cores executes {runs_of_a_host:.0f} runs a minute.
+Yours have other tasks: this is the number to replace first.
+
+## Counted
+
+`C1`: a pipeline has at most {prometheus} series in Prometheus, {otlp} in OTLP, from one writer:
+the labels of each metric of the [catalogue](../reference/catalogue.md) with `pipeline.name`,
+multiplied ({values}; every status). Past {bound:,} pipelines the label is `other`.
+
+## Stated
+
+{stated}
+"""
+
+
+def rows(facts: Facts) -> Iterator[Sequence[str]]:
+    """Return a row for each figure: its name, its formula, and its value at each scale."""
+    sizes = [size(facts, runs) for runs in SCALES]
+
+    def row(name: str, formula: str, values: Sequence[float], form: str = ",.0f") -> list[str]:
+        return [name, formula, *(format(value, form) for value in values)]
+
+    def each(name: str) -> list[float]:
+        return [getattr(found, name) for found in sizes]
+
+    def rate(signal: str) -> list[float]:
+        return [found.rates[signal] for found in sizes]
+
+    letter = {name: LETTERS[number] for number, name in enumerate(STATED)}
+    busy = letter["busy"]
+    yield row("agents (hosts)", f"runs / M3 (with {letter['host_cores']})", each("hosts"))
+    yield row("pipelines", f"runs / {letter['each_pipeline']}, at most C1", each("pipelines"))
+    yield row("spans/s", "runs / 60 * M2", rate("traces"), ",.1f")
+    yield row("log records/s", "runs / 60 * M2", rate("logs"), ",.1f")
+    yield row("series in Prometheus", "agents * pipelines * C1", each("series"))
+    yield row(
+        "metric points/s",
+        f"agents * pipelines * C1 / {letter['interval']}",
+        rate("metrics"),
+        ",.1f",
+    )
+    yield row("single node, cores", f"Σ items/s / M1 / {busy}", each("single_node_cores"), ",.2f")
+    yield row("one agent, cores", f"Σ items/s / M1 / {busy} / agents", each("agent_cores"), ",.3f")
+    yield row("gateways, cores", f"Σ items/s / M1 / {busy}", each("gateway_cores"), ",.2f")
+    yield row(
+        "gateways",
+        f"cores / {letter['gateway_cores']}, at least {letter['least_gateways']}",
+        each("gateways"),
+    )
+    yield row(
+        "partitions of a topic",
+        f"gateways * {letter['growth']}, at least {letter['least_partitions']}",
+        each("partitions"),
+    )
+    yield row(
+        "OTLP, MB/s", "Σ items/s * M1", [v / MEGABYTE for v in each("bytes_a_second")], ",.2f"
+    )
+    yield row(
+        "queues on disk, all machines, GB", f"MB/s * {letter['outage']}",
+        [v / GIGABYTE for v in each("queue")], ",.1f",
+    )  # fmt: skip
+    yield row(
+        "Kafka, GB a day and replica", "Σ items/s * M1 * 1 day",
+        [v / GIGABYTE for v in each("kafka")], ",.1f",
+    )  # fmt: skip
+    yield row(
+        "Elasticsearch, cores to write", f"records/s / M1 / {busy}",
+        each("elasticsearch_cores"), ",.2f",
+    )  # fmt: skip
+    yield row(
+        "log records kept, GB", f"records/s * M1 * {letter['retention']}",
+        [v / GIGABYTE for v in each("records_stored")], ",.0f",
+    )  # fmt: skip
+    yield row("primary shards", f"GB kept / {letter['shard']}", each("shards"))
+    yield row("Jaeger, cores to write", f"spans/s / M1 / {busy}", each("jaeger_cores"), ",.2f")
+
+
+def measured_rates(facts: Facts) -> Iterator[Sequence[str]]:
+    """Return a row for each process of each way."""
+    for path, process in (
+        ("single-node", "collector"), ("kafka", "agent"), ("kafka", "gateway"),
+        ("single-node", "elasticsearch"), ("single-node", "jaeger"),
+    ):  # fmt: skip
+        yield [path, process, *(_rate(facts, path, signal, process) for signal in SIGNALS)]
+
+
+def _rate(facts: Facts, path: str, signal: str, process: str) -> str:
+    found = facts.figure(path, signal)["processes"].get(process)
+    return f"{found['items_per_cpu_second']:,}" if found else "-"
+
+
+def table(heads: Sequence[str], body: Iterator[Sequence[str]], *, numbers: int) -> str:
+    """Return a Markdown table, the last columns of which are numbers."""
+    line = [" --- "] * (len(heads) - numbers) + [" --: "] * numbers
+    found = [heads, *body]
+    lines = ["| " + " | ".join(row) + " |" for row in found]
+    return "\n".join([lines[0], "|" + "|".join(line) + "|", *lines[1:]])
+
+
+def read() -> Facts:
+    """Return the facts, from their files."""
+    return Facts(
+        *(json.loads((MEASURED / f"{n}.json").read_text()) for n in ("collector", "volume", "demo"))
+    )
+
+
+def page(facts: Facts) -> str:
+    """Return the page."""
+    prometheus, otlp = of_a_pipeline()
+    stated = [
+        [LETTERS[number], f"{each.value:g}", each.meaning, each.reason]
+        for number, each in enumerate(STATED.values())
+    ]
+    heads = ["", "from", *(f"{runs:,} runs/min" for runs in SCALES)]
+    return TEXT.format(
+        sizes=table(heads, rows(facts), numbers=len(SCALES)),
+        date=facts.collector["date"],
+        collector_command=facts.collector["command"],
+        rates=table(
+            ["way", "process", "spans", "log records", "metric points"],
+            measured_rates(facts), numbers=3,
+        ),
+        volume_command=facts.volume["command"],
+        runs=facts.volume["runs"],
+        tasks=facts.volume["tasks"],
+        spans=facts.volume["spans"],
+        records=facts.volume["log_records"],
+        spans_of_a_run=facts.of_a_run["traces"],
+        records_of_a_run=facts.of_a_run["logs"],
+        seconds=facts.demo["results"]["seconds"],
+        cores=facts.demo["cores"],
+        demo_command=facts.demo["command"],
+        host_cores=STATED["host_cores"].value,
+        runs_of_a_host=facts.runs_of_a_host,
+        prometheus=prometheus,
+        otlp=otlp,
+        values=", ".join(f"{number} of `{label}`" for label, number in VALUES.items()),
+        bound=catalogue.BOUNDS[catalogue.PIPELINE_NAME],
+        stated=table(["", "value", "meaning", "why"], iter(stated), numbers=0),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(read()))
+    sys.stdout.write(f"{PAGE} is written.\n")
