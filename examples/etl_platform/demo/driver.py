@@ -23,6 +23,8 @@ from etl_telemetry.viewer.query import Query
 from etl_telemetry.viewer.receiver import Receiver, ReceiverError
 from etl_telemetry.viewer.store import Store
 
+KILL = ("manage.py", "incident", "kill_worker")
+"""What must not cost a count: the delivery is lost, and the message is delivered again."""
 SETTLE = 30.0
 """Seconds that the last figures may take to arrive."""
 
@@ -44,6 +46,8 @@ def run(options: Options, console: Console) -> int:
         with Client(services.web_address(options)) as client:
             client.sign_in(seeded["username"], seeded["password"])
             trace_id = run_all(client, console, fleet)
+        with console.status("Killing a worker's process in the middle of a task"):
+            console.print(fleet.run("kill_worker", services.PYTHON, *KILL))
         with console.status("Waiting for the last figures to arrive"):
             _settle(fleet, query)
         if options.once:

@@ -18,7 +18,9 @@ RUN_SPAN = "pipeline run "
 """How the name of a run's root span begins."""
 TASK_SPAN = "run/"
 """How the name of a delivery's span begins."""
-TASK_RECORDS = ("task_completed", "task_failed", "task_rejected", "task_retried", "task_revoked")
+TASK_RECORDS = (
+    "task_completed", "task_failed", "task_lost", "task_rejected", "task_retried", "task_revoked",
+)  # fmt: skip
 """The log record that a delivery ends with is one of these."""
 EVERY_TASK = ("all tasks",)
 

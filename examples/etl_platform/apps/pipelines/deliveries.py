@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import current_task, signals
 from celery.app.task import Context, Task
 from django.db import connection
@@ -115,7 +115,8 @@ def _fail_from_outside(sender: Task, task_id: str, exception: BaseException, **_
     """End the row of a delivery whose child can't do it: it died, or was killed for time."""
     if hasattr(sender.request, ROW):
         return  # We are in the child, and `task_postrun` follows.
-    status = Status.LOST if isinstance(exception, WorkerLostError) else Status.FAILED
+    killed = isinstance(exception, (WorkerLostError, TimeLimitExceeded))
+    status = Status.LOST if killed else Status.FAILED
     _running(task_id).update(status=status, finished_at=timezone.now(), error=_text(exception))
     connection.close()  # The main process forks: no child may inherit a connection.
 
