@@ -119,12 +119,10 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
 
 
 def _use(platform: Platform) -> None:
-    """Run every pipeline, cancel a run whose task is executed, and let beat start one.
-
-    No worker is killed: what a delivery leaves that dies with its process is a matter of the relay.
-    """
+    """Run every pipeline, cancel a run whose task is executed, kill a worker, let beat start one."""
     platform.run_all()
     platform.manage("incident", "revoke")
+    platform.manage("incident", "kill_worker")
     platform.run_by_beat(BY_BEAT)
     platform.wait_until_quiet()
 
