@@ -119,7 +119,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
 
 
 def _use(platform: Platform) -> None:
-    """Run every pipeline, cancel a run whose task is executed, kill a worker, let beat start one."""
+    """Run every pipeline, cancel a run, kill a worker within a task, and let beat start a run."""
     platform.run_all()
     platform.manage("incident", "revoke")
     platform.manage("incident", "kill_worker")

@@ -12,7 +12,9 @@ LOGS = "logs-*,-logs-etl.audit*"
 """All streams but the one of audit events."""
 AUDIT = "logs-etl.audit.otel-default"
 AUDIT_SCOPE = "etl_telemetry.audit"
-TASK_ENDS = ("task_completed", "task_failed", "task_rejected", "task_retried", "task_revoked")
+TASK_ENDS = (
+    "task_completed", "task_failed", "task_lost", "task_rejected", "task_retried", "task_revoked",
+)  # fmt: skip
 
 
 def _ask(proof: Any) -> Any:
@@ -38,7 +40,9 @@ def test_records_of_a_run_are_found_by_its_trace(proof: Any) -> None:
     assert ours[0] == "pipeline_run_started"
     spans = {span.span_id for span in proof.traces[run["trace_id"]]}
     assert {record["span_id"] for record in records} <= spans
-    assert {record["attributes"]["pipeline.run.id"] for record in records} == {run["id"]}
+    # A slow request to the platform's own API is in the trace, and knows of no run.
+    of_run = [r for r in records if r["scope"]["name"] != "etl_telemetry.django"]
+    assert {record["attributes"]["pipeline.run.id"] for record in of_run} == {run["id"]}
 
 
 def test_every_run_has_records_in_its_trace(proof: Any) -> None:
@@ -129,7 +133,11 @@ def test_errors_are_found_with_their_exception(proof: Any) -> None:
 def test_audit_events_are_in_a_stream_of_their_own(proof: Any) -> None:
     """Each run of the ledger began once and ended once there, as in the file of the platform."""
     records = _ask(proof).documents(AUDIT)
-    found = Counter((r["body"]["text"], r["attributes"]["audit.resource.id"]) for r in records)
+    found = Counter(
+        (r["body"]["text"], r["attributes"]["audit.resource.id"])
+        for r in records
+        if r["attributes"]["audit.resource.type"] == "pipeline_run"
+    )
     events = ("pipeline_execution_started", "pipeline_execution_finished")
     assert found == Counter({(event, run["id"]): 1 for event in events for run in proof.runs})
     assert found == Counter((e["message"], e["audit.resource.id"]) for e in proof.audit_file)

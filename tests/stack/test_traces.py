@@ -145,14 +145,16 @@ def test_run_is_linked_to_the_request_that_triggered_it(proof: Any) -> None:
 
 
 def test_run_is_linked_to_the_tick_that_triggered_it(proof: Any) -> None:
-    """The link of a scheduled run leads to the task that beat sent, in a trace of beat's own."""
+    """A scheduled run links to the task that beat sent, and that to beat's tick."""
     assert _scheduled(proof)
     for run in _scheduled(proof):
         ((trace_id, span_id),) = proof.root_of(run).links
         tick = proof.traces[trace_id]
         (task,) = (span for span in tick if span.span_id == span_id)
         assert task.name == "run/apps.pipelines.tasks.runs.start_scheduled_run"
-        (sent,) = (span for span in tick if span.span_id == task.parent_span_id)
+        assert task.parent_span_id == ""
+        ((trace_id, span_id),) = task.links
+        (sent,) = (span for span in proof.traces[trace_id] if span.span_id == span_id)
         assert (sent.name, sent.kind, sent.parent_span_id) == (
             "apply_async/apps.pipelines.tasks.runs.start_scheduled_run", "producer", "",
         )  # fmt: skip

@@ -179,18 +179,19 @@ class Exchange:
             self._error = DISCONNECTED
         request, route = self._request, facts.route(self._request)
         told = self._tally.attributes()
+        method, error = facts.method(request), self._error_type()
+        # Within the span: the record is found by its trace, and the exemplar leads to it.
         place = Place(self._context)
         try:
             self._warn(route, duration, told)
+            if not self._rules.make_spans:
+                return
+            metrics.record_http_request(
+                method, route, self._status, duration,
+                scheme=facts.scheme(request), error_type=error,
+            )  # fmt: skip
         finally:
             place.leave()
-        if not self._rules.make_spans:
-            return
-        method, error = facts.method(request), self._error_type()
-        metrics.record_http_request(
-            method, route, self._status, duration,
-            scheme=facts.scheme(request), error_type=error,
-        )  # fmt: skip
         if self._span.is_recording():
             self._describe(facts.span_name(method, route), route, error, told)
         self._span.end()
