@@ -187,7 +187,8 @@ def test_many_workers_and_a_drainer_that_is_killed_again_and_again(host: Host) -
                 assert time.monotonic() < end, (table(host), counted(query), _log(host))
                 assert running.poll() is None, _log(host)
             running.terminate()
-            assert running.wait(PATIENCE) == 0, _log(host)
+            # All may have been told by the one before: then this one had not begun to listen.
+            assert running.wait(PATIENCE) in (0, -signal.SIGTERM), _log(host)
         ended, waiting = table(host)
         assert (counted(query), waiting) == (ended, 0)
         assert {status: count for status, (count, _) in durations(query).items()} == ended
@@ -251,7 +252,9 @@ from django.test import Client
 from work.models import Execution
 User.objects.create_user("ann", password="x")
 class Told(logging.Handler):
-    def emit(self, record): print(record.getMessage(), record.database)
+    def emit(self, record):
+        if record.getMessage().startswith("ledger"):
+            print(record.getMessage(), record.database)
 logging.getLogger("etl_telemetry.django").addHandler(Told())
 client = Client()
 print(client.get("/login/").content.decode())

@@ -21,6 +21,7 @@ from etl_telemetry.pipelines import (
     in_child,
 )
 from etl_telemetry.runtime import propagation
+from support.whereabouts import put, whereabouts
 
 CHILD = """
 import json
@@ -42,18 +43,6 @@ def _clean() -> Iterator[None]:
     token = context.attach(Context())
     yield
     context.detach(token)
-
-
-def whereabouts() -> list[Any]:
-    """Return what is current: trace, span, baggage, run."""
-    here, run = trace.get_current_span().get_span_context(), current_run()
-    return [here.trace_id, here.span_id, dict(baggage.get_all()), run and run.id]
-
-
-def put(queue: Any) -> None:
-    """Say from another process what is current there."""
-    propagation.install(["tracecontext", "baggage"])
-    queue.put(whereabouts())
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from etl_telemetry.metrics import (
 )
 from etl_telemetry.metrics.rebuild import reset_after_fork
 from etl_telemetry.runtime.metric_export import ExportingReader
+from etl_telemetry.runtime.observed import ObservedSeries
 
 SINCE = 1_760_000_000
 BOUNDS = list(METRICS["pipeline.execution.duration"].buckets or ())
@@ -68,7 +69,7 @@ class Process:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.reader = ExportingReader(self.memory)
+        self.reader = ExportingReader(self.memory, ObservedSeries("observer"))
         meter = MeterProvider([self.reader], shutdown_on_exit=False).get_meter("etl_telemetry")
         self.runs = meter.create_counter("pipeline.executions")
         self.seconds = meter.create_histogram(

@@ -83,6 +83,8 @@ class Relay:
         """Begin to read; `watcher` learns of the children's marks and ends."""
         if self._server is not None and not self._begun:
             self._begun = True
+            # Now: what children hand over at this process' end comes too late to begin with it.
+            self._current.get()
             self._watcher = watcher
             self._server.start()
 
