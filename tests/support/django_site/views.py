@@ -14,7 +14,7 @@ from django.db import connections
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from etl_telemetry import begin_run
+from etl_telemetry import audit, begin_run
 from support.django_site.settings import SECRET
 
 
@@ -74,7 +74,8 @@ def slow(request: Any, who: str) -> Any:
         assert request.user.is_authenticated
     if who == "new":
         request.user = User(pk=77)
-    with begin_run("daily", organization="acme", run_id="r1"):
+    # Somebody is named: the audit event of the run would ask who acts, and look the user up.
+    with audit.acting("7"), begin_run("daily", organization="acme", run_id="r1"):
         time.sleep(0.01)
     return ok(request)
 
