@@ -18,7 +18,7 @@ from etl_telemetry.catalogue import (
     PIPELINE_NAME,
 )
 from etl_telemetry.config import Config
-from etl_telemetry.django import mapping
+from etl_telemetry.django import mapping, periodic_tasks
 from etl_telemetry.django.database import server
 from etl_telemetry.observer import Reading, Source, UnreadableError
 
@@ -28,6 +28,9 @@ def sources(config: Config) -> list[Source]:
     if not apps.ready:
         return []
     found = [Source("database_servers", _servers)]
+    if periodic_tasks.is_used():
+        tasks = periodic_tasks.PeriodicTasks(tolerance=config.beat_tolerance)
+        found.append(Source("periodic_tasks", tasks.read))
     if mapping.usable():
         found.append(Source("runs", _runs))
     if config.audit_table:
