@@ -60,8 +60,8 @@ def refuses(stack: Stack) -> None:
     assert "no space left on device" in stack.collector.log.read_text()
 
 
-# On ext4, on a loop device, the queue did not get empty within two minutes in the one trial that was
-# made: docs/explanation/collector.md.
+# On ext4, on a loop device, the queue did not get empty within two minutes in the one trial that
+# was made: docs/explanation/collector.md.
 @pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
 def test_queue_that_fills_its_disk_refuses(small: Stack) -> None:
     """What is on the disk arrives when the backends are back, the rest is counted."""
