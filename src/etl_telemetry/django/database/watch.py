@@ -13,7 +13,7 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from etl_telemetry import guard, metrics, queries, redaction, tracing
 from etl_telemetry.catalogue import (
@@ -60,21 +60,27 @@ class Watch:
         """Send a statement, and count it however it ends."""
         word = queries.operation(sql)
         status = QueryStatus.ERROR
+        span: Span | None = None
+        with guard.absorb("the span of a query"):
+            if self._wants_span(context):
+                span = self._span(word, sql, params, many=many)
         self.running += 1
         started = perf_counter()
         try:
-            if self._wants_span(context):
-                with tracing.span(
-                    word, kind=SpanKind.CLIENT, attributes=self._told(word, sql, params, many=many)
-                ):
-                    result = execute(sql, params, many, context)
-            else:
-                result = execute(sql, params, many, context)
+            result = execute(sql, params, many, context)
             status = QueryStatus.SUCCESS
             return result
+        except BaseException as error:
+            if span is not None:
+                with guard.absorb("the span of a query"):
+                    tracing.record_exception(span, error)
+            raise
         finally:
             seconds = perf_counter() - started
             self.running -= 1
+            if span is not None:
+                with guard.absorb("the span of a query"):
+                    span.end()
             with guard.absorb("counting a query"):
                 queries.count(sql, seconds)
                 rows = _rows(context) if status is QueryStatus.SUCCESS else None
@@ -95,18 +101,21 @@ class Watch:
             )
         return not self._traced
 
-    def _told(self, word: str, sql: Any, params: Any, *, many: bool) -> dict[str, object]:
+    def _span(self, word: str, sql: Any, params: Any, *, many: bool) -> Span:
+        """Start a span that nothing is below: it need not be current, which costs as much again."""
         told = {**self._attributes, DB_OPERATION_NAME: word}
         if isinstance(sql, str):
             told[DB_QUERY_TEXT] = redaction.sql(sql, quoted_names=self._quoted_names)
         if many and isinstance(params, Sized):
             told[DB_OPERATION_BATCH_SIZE] = len(params)
-        return told
+        return tracing.tracer().start_span(word, kind=SpanKind.CLIENT, attributes=told)
 
 
-def _where(connection: Any) -> dict[str, object]:
+def _where(connection: Any) -> dict[str, str | int]:
     """Return what spans say of a database. A file's name is no business of theirs."""
-    told: dict[str, object] = {DB_SYSTEM_NAME: _SYSTEMS.get(connection.vendor, connection.vendor)}
+    told: dict[str, str | int] = {
+        DB_SYSTEM_NAME: _SYSTEMS.get(connection.vendor, connection.vendor)
+    }
     if connection.vendor != _FILE:
         settings = connection.settings_dict
         given = {
@@ -114,7 +123,11 @@ def _where(connection: Any) -> dict[str, object]:
             SERVER_ADDRESS: settings["HOST"],
             SERVER_PORT: int(settings["PORT"]) if str(settings["PORT"]).isdigit() else None,
         }
-        told |= {key: value for key, value in given.items() if value}
+        told |= {
+            key: str(value) if key != SERVER_PORT else value
+            for key, value in given.items()
+            if value
+        }
     return told
 
 
