@@ -103,6 +103,19 @@ def test_once_reads_exports_and_ends(shop: Project) -> None:
     }
 
 
+def test_audit_events_that_it_drains_arrive(shop: Project) -> None:
+    """Its own queries make no telemetry; what it drains is telemetry, and leaves."""
+    made = "from django.contrib.auth.models import Group; Group.objects.create(name='writers')"
+    assert shop.manage("shell", "-v", "0", "-c", made).returncode == 0
+    done = shop.manage("telemetry_observer", "--once", "--without", "workers")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [log for log in shop.query.logs() if log.scope.name == "etl_telemetry.audit"]
+    assert [(log.body, log.attributes["audit.resource.type"]) for log in found] == [
+        ("permission_changed", "group")
+    ]
+    assert shop.query.sum_latest("audit.events.waiting") == {(): 0}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -197,14 +197,18 @@ class Lifecycle:
         return min(seconds, _MAX_DEADLINE)
 
     def _build(self, forks: int) -> Signals:
-        if self.relay is not None and self.relay.is_child:
-            return self.relay.build(
+        relay = self.relay
+        if relay is not None and relay.is_child:
+            handing = relay.build(
                 self.config,
                 build_resource(self.config, self._detected, forks=forks),
                 postponed=self._postponed,
                 populate=self._metrics.populate,
                 gone=self._relay_is_gone,
             )
+            if self.relay is relay:
+                return handing
+            handing.discard()  # Nobody reads any more: the relay was left while this was built.
         return build_signals(
             self.config,
             self._detected,

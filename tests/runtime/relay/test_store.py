@@ -65,8 +65,8 @@ class Parent:
 
     def __init__(self, store: Store, *, views: Any = ()) -> None:
         self._reader = InMemoryMetricReader()
-        self._provider = MeterProvider([self._reader], views=views, shutdown_on_exit=False)
-        self.meter = self._provider.get_meter("jobs")
+        self.provider = MeterProvider([self._reader], views=views, shutdown_on_exit=False)
+        self.meter = self.provider.get_meter("jobs")
         self.meter.create_observable_gauge("always", [lambda _: [_observed()]])
         self._store = store
 
@@ -228,6 +228,10 @@ def test_gauges_that_each_process_looks_at_become_one(name: str, both: int) -> N
         meter.create_observable_gauge(name, [_looked_at(ages, pid)])
         meter.create_counter("count").add(1)
         store.add(reader.take() or b"", pid)
+    assert [p.value for p in parent.export()[name]] == [both]
+    # What the process that exports sees itself is one of them.
+    own = parent.provider.get_meter(SCOPE)
+    own.create_observable_gauge(name, [_looked_at({0: 0}, 0)])
     assert [p.value for p in parent.export()[name]] == [both]
     del ages[1]
     store.add(_something(), 1)

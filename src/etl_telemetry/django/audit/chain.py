@@ -15,6 +15,7 @@ from django.db import transaction
 from etl_telemetry.catalogue import AUDIT_DATABASE, AUDIT_ROW_ID
 from etl_telemetry.django.audit.models import AuditBlock, AuditChain, AuditRow
 from etl_telemetry.django.audit.sealing import GENESIS, Content, block_digest, is_genuine
+from etl_telemetry.logs.aloud import aloud
 
 BLOCK = 500
 """Rows of one block at most."""
@@ -56,7 +57,8 @@ def extend(using: str) -> AuditBlock | None:
             number=block.number, digest=block.digest
         )
     for row in forged:
-        _log.error("audit_row_forged", extra={AUDIT_DATABASE: using, AUDIT_ROW_ID: row.pk})
+        with aloud():
+            _log.error("audit_row_forged", extra={AUDIT_DATABASE: using, AUDIT_ROW_ID: row.pk})
     return block
 
 

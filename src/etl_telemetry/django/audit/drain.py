@@ -25,6 +25,7 @@ from etl_telemetry.audit import AuditEvent
 from etl_telemetry.config import Config
 from etl_telemetry.django.audit import chain, heads, store
 from etl_telemetry.django.audit.models import AuditBlock, AuditChain, AuditRow
+from etl_telemetry.logs.aloud import aloud
 
 LEASE = 30
 """Seconds after which a drainer that says nothing more is taken for dead."""
@@ -112,12 +113,14 @@ class Drainer:
     def _export(self, using: str, block: AuditBlock) -> bool:
         rows = AuditRow.objects.using(using).filter(block=block.number).order_by("id")
         for count, row in enumerate(rows, start=1):
-            _publish(row)
+            with aloud():
+                _publish(row)
             if count % self.batch == 0 and not self.flush():
                 return False
         if self.heads_file is not None:
             heads.append(self.heads_file, using, block)
-        heads.log(using, block)
+        with aloud():
+            heads.log(using, block)
         if not self.flush():
             return False
         AuditBlock.objects.using(using).filter(pk=block.pk).update(exported_us=time_ns() // 1_000)

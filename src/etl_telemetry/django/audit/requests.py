@@ -115,11 +115,13 @@ def loaded_user() -> Any:
     here = _current.get()
     if here is None:
         return None
+    user = vars(here.request).get("user")
+    if user is not None and not isinstance(user, LazyObject):
+        return user  # Assigned: by login(), logout() or a middleware, whatever was cached before.
     for name in ("_cached_user", "_acached_user"):
         found = getattr(here.request, name, None)
         if found is not None:
             return found
-    user = vars(here.request).get("user")
     if isinstance(user, LazyObject):
         user = vars(user).get("_wrapped")
     return None if user is empty else user

@@ -22,6 +22,7 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger.entries import microseconds
 from etl_telemetry.django.ledger.finish import finish_run
+from etl_telemetry.logs.aloud import aloud
 
 _log = logging.getLogger("etl_telemetry.django")
 _IN_TIME = "Nobody finished the run in time."
@@ -113,7 +114,8 @@ def end_overdue(*, now: datetime | None = None) -> int:
                 ended += 1
                 told = {PIPELINE_RUN_ID: str(pk), PIPELINE_STATUS: status.value}
                 names = {key: str(value) for key, value in facts.items()}
-                _log.warning("pipeline_run_overdue", extra={**told, **names})
+                with aloud():
+                    _log.warning("pipeline_run_overdue", extra={**told, **names})
     return ended
 
 

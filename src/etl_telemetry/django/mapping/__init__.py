@@ -50,5 +50,6 @@ def _resolved() -> Resolution:
     if telemetry is not None and not telemetry.problems:
         return resolve(telemetry.config.models)
     # A command that goes on in spite of a wrong configuration has a configuration of defaults.
-    setting = (settings.read() or {}).get("MODELS")
+    given = settings.read()
+    setting = given.get("MODELS") if isinstance(given, Mapping) else None
     return resolve(setting if isinstance(setting, Mapping) else {})

@@ -93,6 +93,8 @@ def _fix(model: Any, name: str) -> str:
 
 def _check_kind(what: str, key: Key, field: Any, to: Any) -> None:
     got = f"got {field.name!r}, which is a {type(field).__name__} ({SOURCE})"
+    if not field.concrete:
+        raise Wrong(f"{what} must be a field with a column, {got}")
     if key.kind != "any":
         expected, words = _KINDS[key.kind]
         if not isinstance(field, expected):

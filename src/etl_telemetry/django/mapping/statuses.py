@@ -47,6 +47,9 @@ def _problems(
             yield f"{_WHAT} must have words of telemetry as keys, got {word!r} ({SOURCE}); {fix}"
     yield from _missing(found)
     values = [value for several in found.values() for value in several]
+    if any(isinstance(value, (list, tuple, set, Mapping)) for value in values):
+        yield f"{_WHAT} must have plain values, got a list or a dictionary ({SOURCE})"
+        return
     for value in dict.fromkeys(values):
         if values.count(value) > 1:
             yield f"{_WHAT} must give each value one word, got {value!r} more than once ({SOURCE})"

@@ -25,7 +25,7 @@ _METHODS = frozenset(
 )
 _OTHER_METHOD = "_OTHER"
 _ROOT = "/"
-_LOADED_USER = ("_cached_user", "_acached_user", "user")
+_LOADED_USER = ("user", "_cached_user", "_acached_user")
 
 
 def method(request: Any) -> str:

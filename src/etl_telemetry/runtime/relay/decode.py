@@ -185,6 +185,7 @@ def _link(link: Any) -> Link:
             int.from_bytes(link.span_id, "big"),
             is_remote=_is_remote(link.flags),
             trace_flags=_SAMPLED,
+            trace_state=TraceState.from_header([link.trace_state]),
         ),
         attributes(link.attributes),
     )

@@ -38,6 +38,8 @@ _HELD = 64
 _MARKS = 1_000
 _LATER = frozenset({errno.ENOBUFS, errno.ENOMEM})
 """Errors of a system that is short of memory; any other one means that nobody reads any more."""
+_BRIEF = 0.005
+"""Seconds between two looks at what another thread hands over."""
 _PAUSE = 0.05
 """Seconds between two tries at the end, where the socket tells of room too late."""
 
@@ -123,8 +125,11 @@ class Outbox:
         if not self._held:
             self.release(measure=True)
 
-    def push(self) -> None:
-        """Hand over what waits, as far as there is room. Never blocks."""
+    def push(self) -> bool:
+        """Hand over what waits, as far as there is room; False where another thread is at it.
+
+        Never blocks.
+        """
         while self._lock.acquire(blocking=False):
             try:
                 sent = self._send() and (not self._pack() or self._send())
@@ -132,20 +137,24 @@ class Outbox:
                 self._lock.release()
             # Another thread may have found the lock taken, and left its item here.
             if not sent or not self._left():
-                return
+                return True
+        return False
 
     def drain(self, end: float) -> bool:
         """Hand over all that waits until `end` (`time.monotonic()`); tell whether all went."""
         self._held = False
         while True:
-            self.push()
+            mine = self.push()
             left = end - time.monotonic()
             if self._gone or self._socket.fileno() < 0:
                 return False
-            if not self._left():
+            if mine and not self._left():  # What another thread packs is in neither place.
                 return True
             if left <= 0:
                 return False
+            if not mine:
+                time.sleep(min(left, _BRIEF))
+                continue
             poll = select.poll()
             poll.register(self._socket, select.POLLOUT)
             poll.poll(min(left, _PAUSE) * 1_000)

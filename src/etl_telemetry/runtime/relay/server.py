@@ -82,6 +82,7 @@ class Server:
         datagram = wire.datagrams([(Kind.ECHO, token)], pid=0, sequence=1)[0]
         while not self._echo(datagram):  # Full, so it is being read.
             if time.monotonic() > end or not self._thread.is_alive():
+                self._asked.pop(token, None)
                 return False
             time.sleep(_SOON)
         return done.wait(max(0.0, end - time.monotonic()))
@@ -168,7 +169,9 @@ class Server:
         while self._listening is not None:
             try:
                 connection = named.accept(self._listening, self._service)
-            except BlockingIOError:
+            except (
+                OSError
+            ):  # Nobody, or no descriptor left: those who are connected are still read.
                 return
             if connection is not None:
                 self._connections.append(connection)

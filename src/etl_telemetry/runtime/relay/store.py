@@ -136,6 +136,14 @@ class Stream:
         combined: Point = dataclasses.replace(last, value=reduce(together, values))
         return combined
 
+    def beside(self, own: Any, point: Any) -> Point:
+        """Return the gauge of this process: with its children's where they become one."""
+        how = _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
+        beside: Point = (
+            own if how is None else dataclasses.replace(own, value=how(own.value, point.value))
+        )
+        return beside
+
     def _total(self, key: Any, parts: list[Point]) -> Point:
         now = time.time_ns()
         zero = NumberDataPoint(dict(key), now, now, 0)
@@ -249,7 +257,9 @@ class Store:
                 together[key] = dataclasses.replace(
                     point, start_time_unix_nano=begun, time_unix_nano=now
                 )
-            elif stream.kind != "gauge":  # Of a gauge, what this process says itself counts.
+            elif stream.kind == "gauge":
+                together[key] = stream.beside(here, point)
+            else:
                 together[key] = dataclasses.replace(
                     points.added(here, point), start_time_unix_nano=here.start_time_unix_nano
                 )
