@@ -111,7 +111,7 @@ def test_audit_events_that_it_drains_arrive(shop: Project) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     found = [log for log in shop.query.logs() if log.scope.name == "etl_telemetry.audit"]
     assert [(log.body, log.attributes["audit.resource.type"]) for log in found] == [
-        ("permission_changed", "group")
+        ("group_created", "group")
     ]
     assert shop.query.sum_latest("audit.events.waiting") == {(): 0}
 
