@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,14 @@ import pytest
 
 from etl_telemetry.runtime.relay import named
 from support.process import WARNINGS, environment, receiving, run
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """Give a folder with a short path: that of a socket has 107 bytes at most, and nox' are long."""
+    with tempfile.TemporaryDirectory(prefix="etl-", dir="/tmp") as folder:
+        yield Path(folder)
+
 
 RELAY = dedent("""
     import sys
@@ -66,9 +75,9 @@ def joining(path: Path, address: str, script: str = SCRIPT, service: str = "jobs
     return result.stdout
 
 
-def test_commands_join_and_leave_no_series(tmp_path: Path) -> None:
+def test_commands_join_and_leave_no_series(short: Path) -> None:
     """Each hands over what it has; none is a writer."""
-    path = tmp_path / "private" / "relay"
+    path = short / "private" / "relay"
     with receiving() as (receiver, query):
         with relay(path, receiver.address):
             assert [joining(path, receiver.address) for _ in range(3)] == ["True\n"] * 3
@@ -79,9 +88,9 @@ def test_commands_join_and_leave_no_series(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_another_service_exports_for_itself(tmp_path: Path) -> None:
+def test_another_service_exports_for_itself(short: Path) -> None:
     """Its metrics are not those of the relay's service."""
-    path = tmp_path / "private" / "relay"
+    path = short / "private" / "relay"
     with receiving() as (receiver, query):
         with relay(path, receiver.address):
             assert joining(path, receiver.address, service="web") == "False\n"
@@ -89,9 +98,9 @@ def test_another_service_exports_for_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["never there", "killed"])
-def test_where_no_relay_answers_a_command_exports_for_itself(left: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_where_no_relay_answers_a_command_exports_for_itself(left: bool, short: Path) -> None:  # noqa: FBT001
     """Also where a killed one has left its socket; the next relay takes its place."""
-    path = tmp_path / "private" / "relay"
+    path = short / "private" / "relay"
     with receiving() as (receiver, query):
         if left:
             with relay(path, receiver.address) as process:
@@ -103,9 +112,9 @@ def test_where_no_relay_answers_a_command_exports_for_itself(left: bool, tmp_pat
             assert joining(path, receiver.address) == "True\n"
 
 
-def test_who_outlives_the_relay_exports_for_itself(tmp_path: Path) -> None:
+def test_who_outlives_the_relay_exports_for_itself(short: Path) -> None:
     """What comes after its end is not lost; what was on its way is counted."""
-    path = tmp_path / "private" / "relay"
+    path = short / "private" / "relay"
     script = dedent(SCRIPT) + dedent("""
         import signal, time
         os.kill(int(os.environ["RELAY"]), signal.SIGKILL)
@@ -128,9 +137,9 @@ def test_who_outlives_the_relay_exports_for_itself(tmp_path: Path) -> None:
         assert query.sum_latest("later") == {(): 1}
 
 
-def test_a_second_relay_does_not_take_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_second_relay_does_not_take_the_place_of_the_first(short: Path) -> None:
     """It relays for its own children only."""
-    directory = tmp_path / "private"
+    directory = short / "private"
     first = named.listen(directory / "relay")
     assert first is not None
     with first:
