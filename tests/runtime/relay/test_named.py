@@ -18,7 +18,7 @@ from support.process import WARNINGS, environment, receiving, run
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """Give a folder with a short path: a socket's has 107 bytes at most, and those of nox are long."""
+    """Give a folder with a short path: that of a socket has at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="etl-", dir="/tmp") as folder:
         yield Path(folder)
 
