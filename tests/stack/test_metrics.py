@@ -16,7 +16,8 @@ REPORTER = "ledger-reporter"
 JOB = "etl-platform"
 WRITER = {"job", "instance", "deployment_environment_name"}
 """Labels by which every series names the process that wrote it."""
-BY_COLLECTOR = "traces_span_metrics_.*"
+BY_OTHERS = "traces_span_metrics_.*|ALERTS.*"
+"""Series of the Collector (of spans) and of Prometheus (its alerts, whenever one is pending)."""
 """Metrics that the Collector makes of spans."""
 ONLY_REPORTER = (
     "pipeline_executions_total",
@@ -83,7 +84,7 @@ def test_metrics_have_exactly_the_designed_names(proof: Any) -> None:
     ours = set().union(*(_series(m) for m in METRICS.values() if m.name not in SILENT))
     theirs = set().union(*map(_histogram, SERVERS_AND_CLIENTS))
     assert proof.stack.prometheus.ask.names(
-        f'{{job="{JOB}",__name__!~"{BY_COLLECTOR}"}}'
+        f'{{job="{JOB}",__name__!~"{BY_OTHERS}"}}'
     ) == {
         *ours, *theirs, *RENAMED, "target_info",
     }  # fmt: skip
