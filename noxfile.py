@@ -189,4 +189,8 @@ def bench(session: nox.Session) -> None:
         build_engines(session)
     for each in chosen:
         env = {"PYTHONPATH": str(ROOT / "tests")} if each in WITH_ENGINES else {}
-        session.run("python", str(scripts[each]), *arguments, env=env)
+        # Ctrl-C: what has engines stops them.
+        session.run(
+            *("python", str(scripts[each]), *arguments),
+            env=env, interrupt_timeout=60, terminate_timeout=10,
+        )  # fmt: skip

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from support.stack import Collector, Engine, Kafka, Stack, eventually, load
+from support.stack import Collector, Engine, Kafka, Stack, ending, eventually, load
 from support.stack.ask import http
 from support.stack.product import PRODUCT
 
@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--only", choices=WAYS, help="one way; nothing is written then")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the results")
     options = parser.parse_args()
+    ending.in_good_order()
     figures = []
     for path in [options.only] if options.only else WAYS:
         for signal in load.MAKE:
@@ -277,4 +278,7 @@ def write(figures: Sequence[Figure], output: Path, *, command: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(ending.INTERRUPTED)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.pages import REPOSITORY
-from support.stack import Stack
+from support.stack import Stack, ending
 from support.stack.ask.otlp import Span
 
 PLATFORM = REPOSITORY / "examples" / "etl_platform"
@@ -43,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _in_good_order() -> None:
+    """Stop the engines also when the tests are told to end by SIGTERM, or nox has ended."""
+    ending.in_good_order()
 
 
 @dataclass(frozen=True)

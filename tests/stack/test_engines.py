@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import psutil
 import pytest
 
+from support.pages import REPOSITORY
 from support.stack import Engine, EngineFailed, Prometheus, eventually
 from support.stack.ask import http
 
@@ -29,6 +34,20 @@ if "broken" in sys.argv:
 subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from support.stack import ending
+from test_engines import Small
+ending.in_good_order()
+with Small(Path(sys.argv[1])) as engine:
+    print(engine.process_id, flush=True)
+    sys.stdin.read()
+"""
+PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+"""Like nox: it waits for a process and forwards nothing."""
 
 
 class Small(Engine):
@@ -93,6 +112,61 @@ def test_paused_engine_answers_nothing_and_can_be_stopped(small: Small) -> None:
     small.pause()
     small.stop()
     assert not small.is_alive
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a process that imports what this file does."""
+    places = (Path(__file__).parent, Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_engine_ends_with_its_owner(tmp_path: Path, how: signal.Signals) -> None:
+    """Whatever ends the process that started it; by SIGKILL only where Linux can tell."""
+    if how == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("only Linux tells a process that its parent has ended")
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)],
+        env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as owner:  # fmt: skip
+        assert owner.stdout is not None
+        engine = psutil.Process(int(owner.stdout.readline()))
+        family = [engine, *engine.children(recursive=True)]
+        owner.send_signal(how)
+        assert _gone([engine] if how == signal.SIGKILL else family)
+    for each in family:  # SIGKILL leaves the children of an engine; real engines have none.
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells that a parent has ended")
+def test_benchmark_ends_with_what_started_it(tmp_path: Path) -> None:
+    """SIGTERM to what nox is: the benchmark gets to know it and stops its real engines."""
+    bench = REPOSITORY / "tests" / "benchmarks" / "bench_collector.py"
+    parent_of = [sys.executable, "-c", PARENT]
+    with (tmp_path / "said").open("wb") as said:
+        parent = subprocess.Popen(
+            [*parent_of, sys.executable, str(bench), "--only", "single-node", "--items", "1024"],
+            env={**_environment(), "TMPDIR": str(tmp_path)}, stdout=said, stderr=said,
+        )  # fmt: skip
+    process = psutil.Process(parent.pid)
+
+    def engines() -> list[psutil.Process]:
+        assert parent.poll() is None, (tmp_path / "said").read_text()
+        # The benchmark and three backends, which are not ready yet.
+        return found if len(found := process.children(recursive=True)) >= 4 else []
+
+    family = eventually("the engines run", engines)
+    parent.terminate()
+    parent.wait()
+    try:
+        assert _gone(family)
+    finally:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    # Stopped, not killed: also its data is gone.
+    assert list(tmp_path.glob("etl-bench-*")) == []
 
 
 def test_answer_of_another_process_is_none(small: Small) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from support.engines import EngineError
 from support.pages import REPOSITORY
-from support.stack import EngineFailed, Stack, hints
+from support.stack import EngineFailed, Stack, ending, hints
 
 if TYPE_CHECKING:
     from support.stack.platform import Platform
@@ -23,8 +21,7 @@ SHOWN = "airports-yv"
 """The run whose metrics, logs and trace are shown: it is in three tasks, HTTP, SQL and Redis."""
 BEFORE = "flights-yv-lga"
 """What has to run first: the other one reads what it loads."""
-FAILED, INTERRUPTED = 1, 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FAILED = 1
 
 
 def main() -> int:
@@ -40,8 +37,7 @@ def main() -> int:
 
     folder = Path(tempfile.mkdtemp(prefix="etl-stack-"))
     keep = True
-    for number in SIGNALS:
-        signal.signal(number, _stop)
+    ending.in_good_order()
     try:
         _run(folder, engines_only=given.engines_only)
     except (EngineError, EngineFailed, DemoError) as error:
@@ -50,7 +46,7 @@ def main() -> int:
     except KeyboardInterrupt:
         keep = False
         print("Stopped.")
-        return INTERRUPTED
+        return ending.INTERRUPTED
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -99,13 +95,6 @@ def _serve(stack: Stack, platform: Platform | None = None) -> None:
         if platform is not None:
             platform.fleet.check()
         time.sleep(1)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """End in good order; a second Ctrl-C must not leave half of it running."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

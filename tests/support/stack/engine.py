@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
-from support.stack import ports
+from support.stack import ending, ports
 from support.stack.patience import PATIENCE
 from support.stack.startable import Startable
 
@@ -98,7 +98,7 @@ class Engine(Startable):
         self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(),
+                ending.with_parent(self.command()),
                 cwd=self.folder,
                 env={**os.environ, **self.variables},
                 stdin=subprocess.DEVNULL,
