@@ -1,4 +1,4 @@
-"""`.ci/run`: engines build beside the other steps, and what happens to them is told."""
+"""`.ci/run`: what runs beside what, and each step's outcome is told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from support.pages import REPOSITORY
 _NOX = """#!/bin/sh
 case "$2" in
     engines) echo $$ > engines.pid; echo building; {engines};;
-    *) echo "$2" >> sessions.txt; {others};;
+    stack) echo stack >> sessions.txt; echo testing the stack; {stack};;
+    *) echo "$2" >> sessions.txt; echo "$2 works"; {others};;
 esac
 """
 
@@ -33,11 +34,13 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _start(clone: Path, *, engines: str, others: str = "true") -> subprocess.Popen[str]:
+def _start(
+    clone: Path, *, engines: str = "true", stack: str = "true", others: str = "true"
+) -> subprocess.Popen[str]:
     """Start the script; sessions do what the arguments, lines of shell, say."""
     nox = clone / ".venv" / "bin" / "nox"
     nox.parent.mkdir(parents=True)
-    nox.write_text(_NOX.format(engines=engines, others=others))
+    nox.write_text(_NOX.format(engines=engines, stack=stack, others=others))
     nox.chmod(0o755)
     return subprocess.Popen(
         ["bash", ".ci/run"],
@@ -51,27 +54,59 @@ def _start(clone: Path, *, engines: str, others: str = "true") -> subprocess.Pop
 
 
 def _summary(output: str) -> list[str]:
-    """Return the lines of the summary without times, Python versions left out."""
+    """Return the lines of the summary without times, sorted, Python versions left out."""
     lines = output.split("=== summary\n")[1].splitlines()
-    return [re.sub(r" +\d+ s +", " ", line) for line in lines if "python" not in line]
+    return sorted(re.sub(r" +\d+ s +", " ", line) for line in lines if "python" not in line)
 
 
-def test_stack_is_tested_after_everything_else_with_engines_built_meanwhile(clone: Path) -> None:
-    """The tests of the stack begin when the build in the background has ended."""
-    wait = "while [ ! -e sessions.txt ]; do sleep 0.05; done; echo engines >> sessions.txt"
-    process = _start(clone, engines=wait, others="sleep 0.2")
+BESIDE = ("lint", "types", "docs", "build", "demo")
+ENGINES = "engines (the rest of their time)"
+
+
+def _wait_for(file: str, text: str) -> str:
+    return f"while ! grep -qs {text} {file}; do sleep 0.05; done"
+
+
+def test_engines_build_beside_the_tests_and_the_other_steps_run_beside_the_stack(
+    clone: Path,
+) -> None:
+    """Each of two waits for the other: in a row they would wait for ever."""
+    process = _start(
+        clone,
+        engines=f"{_wait_for('sessions.txt', 'lint')}; echo engines >> sessions.txt",
+        stack=_wait_for("sessions.txt", "stack-seen"),
+        others=f'[ "$2" != demo ] || {{ {_wait_for("sessions.txt", "stack")}; '
+        "echo stack-seen >> sessions.txt; }",
+    )
 
     output = process.communicate(timeout=120)[0]
 
     sessions = (clone / "sessions.txt").read_text().split()
     assert process.returncode == 0, output
-    assert _summary(output) == [
-        *(f"ok {name}" for name in ("tests", "lint", "types", "docs", "build", "demo")),
-        "ok engines (the rest of their time)",
-        "ok stack",
-    ]
-    assert sessions.index("engines") < sessions.index("stack") == len(sessions) - 1
-    assert list(clone.glob("*.log")) == []
+    assert _summary(output) == sorted(f"ok {name}" for name in ("tests", *BESIDE, ENGINES, "stack"))
+    assert sessions[0] == "tests"
+    assert sessions.index("engines") < sessions.index("stack")
+    assert list(clone.glob("etl-telemetry-ci.*")) == []
+
+
+def test_what_runs_beside_the_stack_is_shown_in_one_piece(clone: Path) -> None:
+    """Its output does not mix with that of the stack's tests."""
+    output = _start(clone, stack="sleep 0.5; echo tested").communicate(timeout=120)[0]
+
+    untimed = re.sub(r" +\d+ s +", " ", output)
+    assert "testing the stack\ntested\nok stack\n=== beside the stack\n=== lint:" in untimed
+    assert "lint works\nok lint\n=== types: .venv/bin/nox -s types\ntypes works\n" in untimed
+
+
+def test_step_that_fails_fails_the_run_and_the_others_go_on(clone: Path) -> None:
+    """One beside the stack and the stack itself: all names are told, at the end."""
+    process = _start(clone, stack="exit 1", others='[ "$2" != docs ]')
+
+    output = process.communicate(timeout=120)[0]
+
+    assert process.returncode == 1
+    assert {"FAILED docs", "FAILED stack", "ok build", "ok demo"} < set(_summary(output))
+    assert output.splitlines()[-1] in ("failed: docs, stack", "failed: stack, docs")
 
 
 def test_failed_build_fails_the_run_and_shows_its_log(clone: Path) -> None:
@@ -86,20 +121,26 @@ def test_failed_build_fails_the_run_and_shows_its_log(clone: Path) -> None:
     assert output.endswith("failed: engines (the rest of their time)\n")
 
 
-def test_end_of_the_run_ends_the_build(clone: Path) -> None:
-    """A CI job that is cancelled leaves no compilers behind."""
-    process = _start(clone, engines="sleep 600", others="while :; do sleep 0.1; done")
+@pytest.mark.parametrize("running", ["tests", "stack"])
+def test_end_of_the_run_ends_what_is_in_the_background(clone: Path, running: str) -> None:
+    """A CI job that is cancelled leaves neither compilers nor steps beside the stack behind."""
+    forever = "echo $$ > beside.pid; while :; do sleep 0.1; done"
+    process = (
+        _start(clone, engines="sleep 600", others=forever)
+        if running == "tests"
+        else _start(clone, stack="sleep 600", others=f'[ "$2" != docs ] || {{ {forever}; }}')
+    )
     deadline = time.monotonic() + 60
-    while not (clone / "sessions.txt").exists() or not (clone / "engines.pid").exists():
+    wanted = [clone / "engines.pid", clone / "beside.pid"]
+    while not all(file.exists() and file.read_text() for file in wanted):
         assert time.monotonic() < deadline, "the steps did not start"
         time.sleep(0.05)
-    build = int((clone / "engines.pid").read_text())
 
     os.killpg(process.pid, signal.SIGTERM)
 
     process.communicate(timeout=60)
-    while _alive(build):
-        assert time.monotonic() < deadline, "the build goes on"
+    while any(_alive(int(file.read_text())) for file in wanted):
+        assert time.monotonic() < deadline, "something goes on"
         time.sleep(0.05)
 
 
