@@ -57,6 +57,7 @@ def seen(caplog: pytest.LogCaptureFixture) -> Telemetry:
 def box(seen: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Box:
     """Give a black box that waits for less."""
     monkeypatch.setattr(blackbox, "GRACE", 0.01)
+    monkeypatch.setattr(blackbox, "TOLD", 0.05)
     return Box()
 
 
@@ -131,6 +132,42 @@ def test_an_exit_code_that_celery_read_first_is_used(
     box.box.ended(7, None)
     box.judge()
     assert [text for _, text in lost(caplog)] == ["its process has exited with code 3"]
+
+
+def test_an_exit_code_that_celery_tells_late_is_waited_for(
+    box: Box, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaps a child when it looks for one that is free, and tells so up to 5 s later."""
+    monkeypatch.setattr(blackbox, "TOLD", 3_600.0)
+    box.begin()
+    box.box.ended(7, None)
+    time.sleep(0.02)
+    assert box.box.tick() is not None
+    assert lost(caplog) == []
+    box.box.exited(7, -11)
+    box.judge()
+    assert [text for _, text in lost(caplog)] == ["its process was killed by signal 11 (SIGSEGV)"]
+
+
+def test_an_exit_code_that_celery_never_tells_is_not_waited_for_forever(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is reported then says as much as is known."""
+    box.begin()
+    box.box.ended(7, None)
+    box.judge()
+    assert [text for _, text in lost(caplog)] == ["its process has ended"]
+
+
+def test_an_exit_code_of_a_process_that_had_the_same_id_before_is_forgotten(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The system gives the ids of processes again."""
+    box.box.exited(7, 3)
+    box.begin()
+    box.box.ended(7, -9)
+    box.judge()
+    assert [text for _, text in lost(caplog)] == ["its process was killed by signal 9 (SIGKILL)"]
 
 
 def test_a_span_that_comes_before_the_end_of_its_delivery_is_exported(box: Box) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_telemetry.config import FIELDS, several
-from etl_telemetry.config.endpoints import ENDPOINT
+from etl_telemetry.config.endpoints import ENDPOINT, URL
 from etl_telemetry.config.kinds import (
     ANYTHING,
     BOOLEAN,
@@ -74,6 +74,7 @@ ANY = st.recursive(
         (ENDPOINT, "http://localhost:4318", "http://localhost:4318"),
         (ENDPOINT, "https://collector.example/otlp?team=etl", "https://collector.example/otlp?team=etl"),
         (ENDPOINT, "http://[::1]:4318", "http://[::1]:4318"),
+        (URL, "http://rabbitmq:15672/path", "http://rabbitmq:15672/path"),
         (ENDPOINT, "collector:4317", "collector:4317"),
         (ENDPOINT, "dns:///collector.example:4317", "dns:///collector.example:4317"),
         (ENDPOINT, "unix:/run/otel.sock", "unix:/run/otel.sock"),
@@ -108,6 +109,7 @@ def test_kind_reads_text_and_python_values(kind: Kind, raw: object, value: objec
         (SECONDS, 10**400), (MILLISECONDS, "0"), (choice("a", "b"), "c"), (choice("a"), None),
         (LEVEL, -1), (LEVEL, "loud"), (LEVEL, False), (LEVEL_NAME, "15"),
         (ENDPOINT, "localhost"), (ENDPOINT, "ftp://collector"), (ENDPOINT, "http://"),
+        (URL, "rabbitmq:15672"), (URL, "ftp://rabbitmq"),
         (ENDPOINT, "http://collector:0"), (ENDPOINT, "http://collector:99999"),
         (ENDPOINT, "http://a b"), (ENDPOINT, "http://[::1"), (ENDPOINT, 4318),
         (several.names(), ["a", 1]), (several.names(), 7), (several.names(), "a b"),

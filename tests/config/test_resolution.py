@@ -54,6 +54,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "log_level": ("INFO", "ERROR", "DEBUG"),
     "django_log_level": ("INFO", "ERROR", "DEBUG"),
     "observer_in_beat": ("true", "false", "true"),
+    "rabbitmq_api": ("http://a:1", "https://b:2", "http://c:3/path"),
     "observer_sources": ("a:one", "b:two", "c.d:three"),
     "alert_tokens": ("first-of-many-tokens", "second-of-many-tokens", "third-of-many-tokens"),
     "alert_client_headers": ("k=a", "k=b", "k=c"),

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,20 @@ needs_rabbitmq = pytest.mark.skipif(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RabbitMQ:
+    """A running server."""
+
+    url: str
+    """For Celery."""
+    api: str
+    """Of its management plugin."""
+
+
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Run a server with its data in a folder; give its URL. Its port mapper ends with it."""
-    port, mapper, distribution = free_port(), free_port(), free_port()
+def server(folder: Path) -> Iterator[RabbitMQ]:
+    """Run a server with its data in a folder. Its port mapper ends with it."""
+    port, mapper, distribution, management = (free_port() for _ in range(4))
     environment = {
         **os.environ,
         "HOME": str(folder),
@@ -41,11 +52,15 @@ def server(folder: Path) -> Iterator[str]:
         "ERL_EPMD_PORT": str(mapper),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
     }
-    (folder / "plugins").write_text("[].")
+    (folder / "plugins").write_text("[rabbitmq_management].")
+    (folder / "rabbitmq.conf").write_text(
+        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+        "collect_statistics_interval = 500\n"  # Milliseconds: its own statistics are that old.
+    )
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
             [str(PROGRAM)],
@@ -56,8 +71,9 @@ def server(folder: Path) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        _wait(process, port, folder / "output")
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        for needed in (port, management):
+            _wait(process, needed, folder / "output")
+        yield RabbitMQ(f"amqp://guest:guest@127.0.0.1:{port}//", f"http://127.0.0.1:{management}")
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -82,10 +98,10 @@ def _wait(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def rabbitmq() -> Iterator[str]:
-    """Run a server for the tests of a module; give its URL."""
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """Run a server for the tests of a module."""
     with (
         tempfile.TemporaryDirectory(prefix="etl-rabbitmq-") as folder,
-        server(Path(folder)) as url,
+        server(Path(folder)) as running,
     ):
-        yield url
+        yield running

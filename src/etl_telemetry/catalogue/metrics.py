@@ -245,7 +245,7 @@ OBSERVER_READINGS = Metric(
 QUEUE_OLDEST_AGE = Metric(
     "celery.queue.oldest_message.age", "gauge", "s",
     "Age of the message that has waited longest in a queue; without telemetry at its publisher, "
-    "since the observer first saw it there.",
+    "since the observer first saw it there (Redis), or not told (RabbitMQ).",
     (QUEUE_NAME,), "celery_queue_oldest_message_age_seconds", stability="development",
 )  # fmt: skip
 QUEUE_CONSUMERS = Metric(
@@ -255,7 +255,8 @@ QUEUE_CONSUMERS = Metric(
 )  # fmt: skip
 UNACKED = Metric(
     "celery.messages.unacked", "gauge", "{message}",
-    "Messages that workers have taken from Redis and not acknowledged yet, of all queues.",
+    "Messages that workers have taken from Redis or RabbitMQ and not acknowledged yet, of all "
+    "queues.",
     (), "celery_messages_unacked", stability="development",
 )  # fmt: skip
 WORKER_UP = Metric(

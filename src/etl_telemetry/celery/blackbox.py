@@ -34,6 +34,13 @@ from etl_telemetry.runtime.relay.relay import Decode
 
 GRACE = 0.5
 """Seconds after the end of a child in which Celery may tell why it has ended it."""
+TOLD = 8.0
+"""Seconds after the end of a child in which Celery tells how, where it has reaped it first.
+
+It does so while it looks for a child that can take a message (`asynpool`, `_is_alive`), and notices
+the end itself when it looks after its children the next time, every 5 s.
+"""
+_SOON = 0.1
 _FRESH = 60.0
 _MAX_EXITS = 1_000
 _log = logging.getLogger("etl_telemetry.celery")
@@ -116,6 +123,7 @@ class BlackBox:
                 self._export(still.span)  # It came in a message before this one.
             return
         span = decoded(told.span) if told.span else None
+        self._exits.pop(pid, None)  # The one of another process, that had this id before.
         self._open[told.delivery] = _Open(told, pid, time.monotonic(), span)
 
     def spans(self, pid: int, spans: list[RelayedSpan]) -> list[RelayedSpan]:
@@ -139,17 +147,30 @@ class BlackBox:
     def tick(self) -> float | None:
         """Report what is due."""
         now = time.monotonic()
-        dying = [still for still in self._open.values() if still.due is not None]
-        for still in dying:
-            if still.due is not None and still.due <= now:
+        left = []
+        for still in list(self._open.values()):
+            if still.due is None:
+                continue
+            if still.due > now:
+                left.append(still.due - now)
+            elif self._is_known(still) or still.due + TOLD <= now:
                 self._judge(still)
-        left = [still.due for still in dying if still.due is not None and still.due > now]
-        return min(left) - now if left else None
+            else:
+                left.append(_SOON)
+        return min(left, default=None)
 
     def close(self) -> None:
         """Report all that is open: the worker ends, and its children with it."""
         for still in list(self._open.values()):
             self._judge(still)
+
+    def _is_known(self, still: _Open) -> bool:
+        """Tell whether it is known why or how the process of a delivery has ended."""
+        return (
+            still.exit is not None
+            or still.pid in self._exits
+            or self._known_cause(still) is not None
+        )
 
     def _judge(self, still: _Open) -> None:
         if self._open.pop(still.begun.delivery, None) is None:
@@ -172,12 +193,19 @@ class BlackBox:
                 _report(still.begun, cause, max(0, ended_ns - still.begun.started_ns) / 1e9)
 
     def _cause(self, still: _Open) -> Cause:
-        known = self._causes.pop(still.begun.task_id, None)
-        if known is not None and known.at >= still.since - GRACE:
-            return known  # An older one belongs to another delivery of the task.
+        known = self._known_cause(still)
+        self._causes.pop(still.begun.task_id, None)
+        if known is not None:
+            return known
         code = self._exits.pop(still.pid, None) if still.exit is None else still.exit
         kind = tracing.type_name(WorkerLostError)
         return Cause(TaskStatus.LOST, kind, _how(code), time.monotonic())
+
+    def _known_cause(self, still: _Open) -> Cause | None:
+        known = self._causes.get(still.begun.task_id)
+        if known is None or known.at < still.since - GRACE:
+            return None  # An older one belongs to another delivery of the task.
+        return known
 
 
 def _how(code: int | None) -> str:

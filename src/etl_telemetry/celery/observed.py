@@ -7,6 +7,7 @@ from celery import Celery, _state
 from etl_telemetry.celery import redbeat
 from etl_telemetry.celery.liveness import Liveness
 from etl_telemetry.celery.queues import Queues
+from etl_telemetry.celery.rabbitmq import Management
 from etl_telemetry.config import Config
 from etl_telemetry.observer import Source
 
@@ -25,6 +26,9 @@ def sources(config: Config) -> list[Source]:
         Source("queues", Queues(app, config.observer_queues).read),
         Source("workers", Liveness(app).read),
     ]
+    if config.rabbitmq_api is not None:
+        management = Management(app, config.rabbitmq_api, config.observer_queues)
+        found.append(Source("rabbitmq_api", management.read))
     if redbeat.is_used(app):
         schedules = redbeat.RedBeat(app, tolerance=config.beat_tolerance)
         found.append(Source("redbeat", schedules.read))

@@ -67,6 +67,9 @@ class Outgoing:
             if publish is not None and publish.span.is_recording():
                 told = _attributes(headers, message, routing_key, properties, body)
                 publish.span.set_attributes(values.attributes(told))
+            if isinstance(properties, MutableMapping):
+                # AMQP's own, in seconds: RabbitMQ tells that of the first message of a queue.
+                properties.setdefault("timestamp", int(time.time()))
             propagate.inject(headers, context=context)
             runs.write(headers)
             headers[MESSAGE_HEADER] = message.to_header(

@@ -3,7 +3,7 @@
 | transport        | size                      | oldest            | unacknowledged |
 | ---------------- | ------------------------- | ----------------- | -------------- |
 | Redis            | its lists, all priorities | end of the lists  | its hash       |
-| AMQP             | passive declaration       | -                 | -              |
+| AMQP             | passive declaration       | `rabbitmq.py`     | `rabbitmq.py`  |
 | any virtual one  | its channel's own count   | -                 | -              |
 
 A queue that does not exist has no series; on Redis an empty queue does not exist, and is 0.

@@ -30,6 +30,7 @@ from celery.concurrency.prefork import TaskPool
 from etl_telemetry import guard
 from etl_telemetry.celery import marks
 from etl_telemetry.celery.blackbox import BlackBox
+from etl_telemetry.celery.receivers import follow
 from etl_telemetry.celery.tasks import TaskTypes
 from etl_telemetry.config import Config
 from etl_telemetry.runtime.lifecycle import Lifecycle
@@ -46,16 +47,18 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
     if not config.relay:
         return
     wiring = _Wiring(config, lifecycle)
-    for signal, receiver in (
-        (signals.celeryd_after_setup, wiring.worker_set_up),
-        (signals.worker_ready, wiring.worker_ready),
-        (signals.task_failure, wiring.failed),
-        (signals.task_revoked, wiring.revoked),
-        (signals.worker_process_init, wiring.child_begins),
-        (signals.task_prerun, wiring.hold),
-        (signals.task_postrun, wiring.hold),
-    ):
-        signal.connect(receiver, weak=False, dispatch_uid=_UID)
+    follow(
+        _UID,
+        (
+            (signals.celeryd_after_setup, wiring.worker_set_up),
+            (signals.worker_ready, wiring.worker_ready),
+            (signals.task_failure, wiring.failed),
+            (signals.task_revoked, wiring.revoked),
+            (signals.worker_process_init, wiring.child_begins),
+            (signals.task_prerun, wiring.hold),
+            (signals.task_postrun, wiring.hold),
+        ),
+    )
 
 
 class _Wiring:
@@ -130,9 +133,10 @@ class _Wiring:
             relay = self._lifecycle.relay
             if relay is not None and relay.is_child:
                 self._lifecycle.prepare()
-                last = f"{_UID}.last"
-                signals.task_prerun.connect(self.begun, weak=False, dispatch_uid=last)
-                signals.task_postrun.connect(self.ended, weak=False, dispatch_uid=last)
+                follow(
+                    f"{_UID}.last",
+                    ((signals.task_prerun, self.begun), (signals.task_postrun, self.ended)),
+                )
                 self._pool_child = os.getpid()
 
     def hold(self, **_: object) -> None:

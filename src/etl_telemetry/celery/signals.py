@@ -33,6 +33,7 @@ from opentelemetry.context import Context
 from etl_telemetry import catalogue, guard
 from etl_telemetry.celery import refused, relay
 from etl_telemetry.celery.beat import observe
+from etl_telemetry.celery.receivers import follow
 from etl_telemetry.celery.worker_state import WorkerState
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.table import tell_missing_extra
@@ -51,19 +52,21 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
     guard.let_pass(SoftTimeLimitExceeded)
     relay.connect(config, lifecycle)
     life = _Life(config, lifecycle)
-    for signal, receiver in (
-        (signals.worker_init, life.worker_begins),
-        (signals.beat_init, life.beat_begins),
-        (signals.after_setup_logger, life.logging_changed),
-        (signals.after_setup_task_logger, life.logging_changed),
-        (signals.worker_process_init, life.child_begins),
-        (signals.worker_process_shutdown, life.child_ends),
-        (signals.worker_ready, life.worker_ready),
-        (signals.worker_shutdown, life.worker_ends),
-        (signals.task_unknown, refused.unknown),
-        (signals.task_rejected, refused.rejected),
-    ):
-        signal.connect(receiver, weak=False, dispatch_uid=_UID)
+    follow(
+        _UID,
+        (
+            (signals.worker_init, life.worker_begins),
+            (signals.beat_init, life.beat_begins),
+            (signals.after_setup_logger, life.logging_changed),
+            (signals.after_setup_task_logger, life.logging_changed),
+            (signals.worker_process_init, life.child_begins),
+            (signals.worker_process_shutdown, life.child_ends),
+            (signals.worker_ready, life.worker_ready),
+            (signals.worker_shutdown, life.worker_ends),
+            (signals.task_unknown, refused.unknown),
+            (signals.task_rejected, refused.rejected),
+        ),
+    )
 
 
 class _Life:

@@ -46,4 +46,12 @@ def shown(endpoint: str) -> str:
     return repr(redaction.url(endpoint[:200]))
 
 
+def _url(value: object) -> str:
+    found = text(value)
+    if is_url(found):
+        return found
+    raise WrongValue(got=shown(found))
+
+
+URL = Kind("a URL such as http://localhost:15672", _url)
 ENDPOINT = Kind("a URL such as http://localhost:4318, or host:port for gRPC", _endpoint)

@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from etl_telemetry import redaction
 from etl_telemetry.catalogue import BOUNDS, ORGANIZATION, PIPELINE_NAME, UNKNOWN
 from etl_telemetry.config import kinds, several
-from etl_telemetry.config.endpoints import ENDPOINT
+from etl_telemetry.config.endpoints import ENDPOINT, URL
 from etl_telemetry.config.field import Field, Variable, complete, setting
 from etl_telemetry.config.kinds import BOOLEAN, MILLISECONDS, SECONDS, TEXT
 
@@ -247,6 +247,10 @@ class Config:
     """Seconds between two readings of a source of the observer."""
     observer_queues: tuple[str, ...] = setting(_NAMES, default=())
     """Queues that the observer reads besides those that the Celery app knows."""
+    rabbitmq_api: str | None = setting(URL, default=None, secret=True)
+    """URL of RabbitMQ's management plugin, such as http://rabbitmq:15672. The observer reads there
+    what workers hold and how old the oldest message is. User and password are those of the broker,
+    unless the URL names others. Without it, both are not told for RabbitMQ."""
     observer_sources: tuple[str, ...] = setting(several.CALLABLES, default=())
     """Functions of yours that return further sources of the observer, see there."""
     beat_tolerance: float = setting(SECONDS, default=60.0)
