@@ -52,6 +52,19 @@ def test_statements_are_told_apart_by_their_shape() -> None:
     }
 
 
+def test_strings_in_double_quotes_are_values_where_the_database_says_so() -> None:
+    """MySQL's: in the hint they would be personal data; elsewhere they are names."""
+    sent = 'SELECT a FROM t WHERE mail = "ada"'
+    with Tally() as tally:
+        for _ in range(2):
+            queries.count(sent, 0.5, quoted_names=False)
+    assert tally.repeated() == ("SELECT a FROM t WHERE mail = ?", 2)
+    with Tally() as tally:
+        for _ in range(2):
+            queries.count(sent, 0.5)
+    assert tally.repeated() == (sent, 2)
+
+
 @pytest.mark.parametrize("statement", [b"SELECT 1", None, 7])
 def test_what_is_no_text_is_counted_and_not_told(statement: object) -> None:
     """Drivers have statements of their own types, which may hold values."""
@@ -68,7 +81,7 @@ def test_memory_is_bounded() -> None:
             queries.count(f"SELECT {number} -- {'x' * 10_000}", 0.0)
     assert tally.number == MAX_STATEMENTS + 50
     assert tally.repeated() == ("SELECT ?", MAX_STATEMENTS)
-    assert max(map(len, tally._statements)) == 2_048
+    assert max(len(text) for text, _ in tally._statements) == 2_048
 
 
 def test_threads_and_tasks_count_for_the_work_that_started_them() -> None:

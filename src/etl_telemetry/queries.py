@@ -59,7 +59,7 @@ class Tally:
         """Id of the run that the work was last part of, or None."""
         self._outer = outer
         self._before: Tally | None = None
-        self._statements: Counter[str] = Counter()
+        self._statements: Counter[tuple[str, bool]] = Counter()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -75,13 +75,13 @@ class Tally:
         if _current.get() is self:
             _current.set(self._before)
 
-    def add(self, statement: object, seconds: float) -> None:
-        """Count a query here, and in every tally around this one."""
+    def add(self, statement: object, seconds: float, *, quoted_names: bool = True) -> None:
+        """Count a query here, and in every tally around this one; see `count`."""
         # As it is: its shape is asked for once, at the end, if at all.
         text = statement[:_MAX_LENGTH] if type(statement) is str else ""
         tally: Tally | None = self
         while tally is not None:
-            tally._add(text, seconds)  # noqa: SLF001 - another one of this class
+            tally._add((text, quoted_names), seconds)  # noqa: SLF001 - another one of this class
             tally = tally._outer  # noqa: SLF001 - as above
 
     def repeated(self) -> tuple[str, int] | None:
@@ -93,8 +93,8 @@ class Tally:
             statements = list(self._statements.items())
         shapes: Counter[str] = Counter()
         if self.number > 1:
-            for text, number in statements:
-                shapes[redaction.sql(text)] += number
+            for (text, quoted_names), number in statements:
+                shapes[redaction.sql(text, quoted_names=quoted_names)] += number
         shape, number = max(shapes.items(), key=lambda item: item[1], default=("", 0))
         return (shape, number) if number > 1 else None
 
@@ -111,12 +111,12 @@ class Tally:
             found[DB_REPEATED_STATEMENT], found[DB_REPEATED_COUNT] = repeated
         return found
 
-    def _add(self, text: str, seconds: float) -> None:
+    def _add(self, sent: tuple[str, bool], seconds: float) -> None:
         with self._lock:
             self.number += 1
             self.seconds += seconds
-            if text and (text in self._statements or len(self._statements) < MAX_STATEMENTS):
-                self._statements[text] += 1
+            if sent[0] and (sent in self._statements or len(self._statements) < MAX_STATEMENTS):
+                self._statements[sent] += 1
 
 
 _OPERATION = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*([A-Za-z]+)")
@@ -137,14 +137,16 @@ def current() -> Tally | None:
     return _current.get()
 
 
-def count(statement: object, seconds: float) -> None:
+def count(statement: object, seconds: float, *, quoted_names: bool = True) -> None:
     """Count one query that was sent, with the seconds that it took; nothing where nobody counts.
+
+    `quoted_names=False` is for databases in which double quotes hold strings (MySQL).
 
     >>> count("SELECT 1", 0.001)
     """
     tally = current()
     if tally is not None:
-        tally.add(statement, seconds)
+        tally.add(statement, seconds, quoted_names=quoted_names)
 
 
 def operation(statement: object) -> str:

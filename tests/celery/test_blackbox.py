@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from billiard.exceptions import TimeLimitExceeded
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from etl_telemetry.celery import blackbox, marks
 from etl_telemetry.celery.blackbox import BlackBox
 from etl_telemetry.celery.marks import Begun
+from etl_telemetry.runtime.relay.decode import RelayedSpan
 from support.telemetry import Telemetry, telemetry
 
 BEGUN = Begun(
@@ -26,7 +26,10 @@ BEGUN = Begun(
 def span(end: int | None = None) -> Any:
     """Return the span of the delivery, as decoded."""
     context = SpanContext(0xBB, 0xAA, is_remote=False, trace_flags=TraceFlags(1))
-    return ReadableSpan("run/shop.load", context, attributes={"own": 1}, start_time=5, end_time=end)
+    return RelayedSpan(
+        dropped=(1, 2, 3), name="run/shop.load", context=context, attributes={"own": 1},
+        start_time=5, end_time=end,
+    )  # fmt: skip
 
 
 class Box:
@@ -101,6 +104,8 @@ def test_a_killed_delivery_is_reported_once(
     box.box.close()
     (found,) = box.exported
     assert found.context == span().context
+    dropped = (found.dropped_attributes, found.dropped_events, found.dropped_links)
+    assert dropped == (1, 2, 3)  # By the limits, in the process that was killed.
     assert (found.start_time, found.status.description) == (
         5, "its process was killed by signal 9 (SIGKILL)",
     )  # fmt: skip
@@ -183,8 +188,10 @@ def test_a_span_that_comes_before_the_end_of_its_delivery_is_exported(box: Box) 
 def test_a_span_that_ended_without_its_delivery_is_kept_and_told_once(box: Box) -> None:
     """An exit within a task ends its span, and nobody has told the outcome."""
     box.begin()
-    other = ReadableSpan("other", SpanContext(0xBB, 0xCC, is_remote=False))
-    assert box.box.spans(7, [span(end=9), other]) == [other]  # type: ignore[list-item]
+    other = RelayedSpan(
+        dropped=(0, 0, 0), name="other", context=SpanContext(0xBB, 0xCC, is_remote=False)
+    )
+    assert box.box.spans(7, [span(end=9), other]) == [other]
     box.box.ended(7, 1)
     box.judge()
     (found,) = box.exported

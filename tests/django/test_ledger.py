@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from support.host import Host
+from support.mariadb import mariadb
 from support.postgresql import postgresql
 
-__all__ = ["postgresql"]
+__all__ = ["mariadb", "postgresql"]
 
 
 @pytest.mark.parametrize("use_tz", ["true", "false"])
@@ -21,3 +22,8 @@ def test_ledger_on_sqlite(tmp_path: Path, use_tz: str) -> None:
 def test_ledger_on_postgresql(tmp_path: Path, postgresql: str) -> None:
     """Where one error would spoil the whole transaction of the host."""
     Host(tmp_path, {"default": postgresql}).suite("ledger")
+
+
+def test_ledger_on_mariadb(tmp_path: Path, mariadb: str) -> None:
+    """Where names that differ in capitals or accents only are the same to the database."""
+    Host(tmp_path, {"default": mariadb}).suite("ledger")

@@ -146,6 +146,15 @@ def set_showing(showing: bool) -> None:  # noqa: FBT001 - a setter
     _place.showing = showing
 
 
+def has_store() -> bool:
+    """Tell whether this process has a store of audit events, with or without its place.
+
+    >>> has_store()
+    False
+    """
+    return _place.store is not None
+
+
 def has_place() -> bool:
     """Tell whether something would keep an audit event."""
     stored = _place.store is not None and _place.store.has_place()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 from opentelemetry.trace import Link, SpanKind
 
 from etl_telemetry import audit, guard, metrics, redaction, tracing, values
+from etl_telemetry.audit import AuditEvent
 from etl_telemetry.catalogue import (
     ERROR_TYPE,
     PIPELINE_NAME,
@@ -80,7 +82,21 @@ def started(run: Run) -> None:
 
 def audit_started(run: Run) -> None:
     """Write the audit event of the begin, if there is a place for audit events."""
-    _audit("pipeline_execution_started", run, outcome="success", details={})
+    _audit(lambda: _event("pipeline_execution_started", run, outcome="success", details={}))
+
+
+def audit_event(finish: Finish) -> AuditEvent:
+    """Return the audit event of the end; raise `AuditError` where its facts make none."""
+    return _event(
+        "pipeline_execution_finished",
+        finish.run,
+        outcome="success" if finish.status == RunStatus.SUCCESS else "failure",
+        details={
+            "status": finish.status,
+            "duration": finish.duration,
+            "error_type": finish.error_type,
+        },
+    )
 
 
 def already_finished(run: Run) -> None:
@@ -89,12 +105,23 @@ def already_finished(run: Run) -> None:
         _log.debug("pipeline_run_already_finished", extra=run.log_fields())
 
 
-def finished(finish: Finish) -> None:
-    """Count, emit, log and audit the end of a run; each part also if another fails."""
-    run = finish.run
-    # At the root, so that an exemplar and the log record lead to the run's trace.
+@contextmanager
+def at(run: Run) -> Iterator[None]:
+    """Make a run current at its root: exemplars, records and audit events lead to its trace."""
     token = attach(run, at_root=True)
     try:
+        yield
+    finally:
+        detach(token)
+
+
+def finished(finish: Finish, *, is_audited: bool = False) -> None:
+    """Count, emit, log and audit the end of a run; each part also if another fails.
+
+    `is_audited`: its audit event was kept before.
+    """
+    run = finish.run
+    with at(run):
         metrics.record_pipeline_execution(
             run.name, run.organization, finish.status, finish.duration
         )
@@ -102,9 +129,8 @@ def finished(finish: Finish) -> None:
             metrics.record_last_success(run.name, run.organization, finish.ended_ns / 1e9)
         emit(finish)
         _log_finished(finish)
-        _audit_finished(finish)
-    finally:
-        detach(token)
+        if not is_audited:
+            _audit(lambda: audit_event(finish))
 
 
 def emit(finish: Finish) -> None:
@@ -148,39 +174,28 @@ def _log_finished(finish: Finish) -> None:
         _log.info("pipeline_run_finished", extra=_fields(finish.run, fields))
 
 
-def _audit_finished(finish: Finish) -> None:
-    _audit(
-        "pipeline_execution_finished",
-        finish.run,
-        outcome="success" if finish.status == RunStatus.SUCCESS else "failure",
-        details={
-            "status": finish.status,
-            "duration": finish.duration,
-            "error_type": finish.error_type,
-        },
-    )
-
-
-def _audit(event: str, run: Run, *, outcome: str, details: Mapping[str, object]) -> None:
+def _audit(event: Callable[[], AuditEvent]) -> None:
     """Write an audit event of a run. A run is not an audited action: it never fails for it."""
     with guard.absorb("auditing a run"):
         if audit.has_place():
-            facts = {
-                "pipeline_name": run.name,
-                "trigger_type": run.trigger,
-                "triggered_by": run.triggered_by,
-                **details,
-            }
-            audit.tell(
-                audit.made(
-                    event,
-                    actor=run.triggered_by,
-                    organization=run.organization,
-                    resource={"type": "pipeline_run", "id": run.id},
-                    outcome=outcome,
-                    details=_without_none(facts),
-                )
-            )
+            audit.tell(event())
+
+
+def _event(name: str, run: Run, *, outcome: str, details: Mapping[str, object]) -> AuditEvent:
+    facts = {
+        "pipeline_name": run.name,
+        "trigger_type": run.trigger,
+        "triggered_by": run.triggered_by,
+        **details,
+    }
+    return audit.made(
+        name,
+        actor=run.triggered_by,
+        organization=run.organization,
+        resource={"type": "pipeline_run", "id": run.id},
+        outcome=outcome,
+        details=_without_none(facts),
+    )
 
 
 def _fields(run: Run, more: Mapping[str, object]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from support import mariadb
 from support.postgresql import server
 
 HERE = Path(__file__).parent
@@ -34,6 +35,17 @@ def postgresql() -> Iterator[str]:
             for name in ("default", "second", "bare"):
                 cursor.execute(f"CREATE DATABASE {name}_of_tests")
         connection.close()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def mysql() -> Iterator[str]:
+    """Run a MariaDB with the databases of the project."""
+    names = [f"{name}_of_tests" for name in ("default", "second", "bare")]
+    with (
+        tempfile.TemporaryDirectory(prefix="etl-audit-") as folder,
+        mariadb.server(Path(folder), *names) as url,
+    ):
         yield url
 
 
@@ -78,3 +90,11 @@ def test_suite_passes_on_sqlite(suite: Path, tmp_path: Path) -> None:
 def test_suite_passes_on_postgresql(suite: Path, tmp_path: Path, postgresql: str) -> None:
     """Every test in `suite/` passes on a real PostgreSQL."""
     run(suite, tmp_path, postgresql)
+
+
+@mariadb.needs_mariadb
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("suite", SUITE, ids=lambda path: path.stem)
+def test_suite_passes_on_mariadb(suite: Path, tmp_path: Path, mysql: str) -> None:
+    """Every test in `suite/` passes on a real MariaDB."""
+    run(suite, tmp_path, mysql)

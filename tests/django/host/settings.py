@@ -11,7 +11,7 @@ FOLDER = Path(os.environ["HOST_FOLDER"])
 
 
 def database(url: str) -> dict[str, object]:
-    """Return Django's entry for a URL of PostgreSQL, or for the name of a SQLite file."""
+    """Return Django's entry for a URL of PostgreSQL or MySQL, or for the name of a SQLite file."""
     if "://" not in url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -19,14 +19,19 @@ def database(url: str) -> dict[str, object]:
             "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},
         }
     parts = urlsplit(url)
+    mysql = parts.scheme == "mysql"
+    if mysql:
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
     host = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair).get("host")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{'mysql' if mysql else 'postgresql'}",
         "NAME": parts.path.lstrip("/"),
         "USER": parts.username or "postgres",
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(host or parts.hostname or ""),
-        "PORT": parts.port or "",
+        "PORT": str(parts.port or ""),
     }
 
 

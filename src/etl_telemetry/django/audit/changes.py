@@ -117,14 +117,18 @@ def _update(watches: Watches) -> Callable[[Any], Any]:
 
 
 def _locked(query: QuerySet[Any], watch: Watch, using: str) -> rows.Rows:
-    """Return the rows that a query finds, locked, so that an update meets the same ones."""
-    keys = _keys(query)
-    before = rows.read(watch, query.model, using, keys, lock=True)
-    # While it waited for the locks, another transaction may have changed what the query finds.
-    locks = connections[using].features.has_select_for_update
-    if locks and set(_keys(query)) != before.keys():
+    """Return the rows that a query finds, locked, so that an update meets the same ones.
+
+    While it waited for the locks, another transaction may have changed what the query finds: a
+    row that it finds no more is not updated, as without an audit. A new one would not be locked.
+    """
+    before = rows.read(watch, query.model, using, _keys(query), lock=True)
+    if not connections[using].features.has_select_for_update:
+        return before
+    found = _keys(query)
+    if not before.keys() >= set(found):
         raise _lost(query.model, "update()")
-    return before
+    return {key: before[key] for key in found}
 
 
 def _keys(query: QuerySet[Any]) -> list[Any]:

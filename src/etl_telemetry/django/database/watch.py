@@ -82,7 +82,7 @@ class Watch:
                 with guard.absorb("the span of a query"):
                     span.end()
             with guard.absorb("counting a query"):
-                queries.count(sql, seconds)
+                queries.count(sql, seconds, quoted_names=self._quoted_names)
                 rows = _rows(context) if status is QueryStatus.SUCCESS else None
                 metrics.record_database_query(self._alias, word, status, seconds, rows=rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -10,15 +11,17 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Min
 
-from etl_telemetry import metrics
+from etl_telemetry import audit, guard, metrics
 from etl_telemetry.catalogue import (
     PIPELINE_EXECUTION_DURATION,
     PIPELINE_NAME,
     PIPELINE_ORGANIZATION,
     PIPELINE_RUN_ID,
 )
-from etl_telemetry.django.ledger.entries import now_us
+from etl_telemetry.django.audit import store
+from etl_telemetry.django.ledger.entries import end, now_us
 from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
+from etl_telemetry.pipelines import report
 
 _log = logging.getLogger("etl_telemetry.django")
 BATCH = 500
@@ -94,7 +97,9 @@ def count(using: str, holder: Holder) -> Counted | None:
         counted = [entry for entry in written if entry not in refused]
         outbox.filter(pk__in=[entry.pk for entry in refused]).delete()
         _add(using, counted)
+        audited = [entry.pk for entry in counted if _audit(using, entry)]
         outbox.filter(pk__in=[entry.pk for entry in counted]).update(stage=RunEnd.COUNTED)
+        outbox.filter(pk__in=audited).update(is_audited=True)
     for entry in refused:
         _log.info("ledger_run_refused", extra=_fields(entry))
     return Counted(len(written), taken_over)
@@ -107,25 +112,38 @@ def _is_history(entry: RunEnd, ledger: Ledger) -> bool:
 
 def _add(using: str, counted: Sequence[RunEnd]) -> None:
     totals = RunTotal.objects.using(using)
-    names = {entry.pipeline for entry in counted}
-    known = {_key(total): total for total in totals.filter(pipeline__in=names)}
+    keys = {_key(entry) for entry in counted}
+    known = {total.key: total for total in totals.filter(key__in=keys)}
     for entry in counted:
-        total = known.get(_key(entry))
+        key = _key(entry)
+        total = known.get(key)
         if total is None:
-            total = known[_key(entry)] = RunTotal(
-                pipeline=entry.pipeline, organization=entry.organization, status=entry.status,
-                buckets=[0] * (len(_BUCKETS) + 1),
+            total = known[key] = RunTotal(
+                key=key, pipeline=entry.pipeline, organization=entry.organization,
+                status=entry.status, buckets=[0] * (len(_BUCKETS) + 1),
             )  # fmt: skip
         total.count += 1
         if entry.started_us is not None and entry.started_us <= entry.finished_us:
             took = entry.finished_us - entry.started_us
             total.microseconds += took
             total.buckets[bisect_left(_BUCKETS, took / 1e6)] += 1
-    changed = {_key(entry) for entry in counted}
-    touched = [total for key, total in known.items() if key in changed]
-    old = [total for total in touched if total.pk is not None]
-    totals.bulk_create([total for total in touched if total.pk is None])
+    old = [total for total in known.values() if total.pk is not None]
+    totals.bulk_create([total for total in known.values() if total.pk is None])
     totals.bulk_update(old, ["count", "microseconds", "buckets"])
+
+
+def _audit(using: str, entry: RunEnd) -> bool:
+    """Keep the audit event of an end in the transaction that counts it; tell whether it is kept.
+
+    Where it has no table here, it is told with the rest of what is told of a run.
+    """
+    kept = False
+    with guard.absorb("auditing a run"):
+        how = end(entry) if audit.has_store() and store.is_migrated(using) else None
+        if how is not None:
+            with report.at(how.run):
+                kept = store.keep((report.audit_event(how),), using=using)
+    return kept
 
 
 def snapshot(using: str) -> list[metrics.RunTotal]:
@@ -146,15 +164,13 @@ def snapshot(using: str) -> list[metrics.RunTotal]:
 
 def announce(using: str, totals: Iterable[metrics.RunTotal]) -> None:
     """Note that series were exported."""
-    new = [total for total in totals if not total.announced]
-    for total in new:
-        RunTotal.objects.using(using).filter(
-            pipeline=total.pipeline, organization=total.organization, status=total.status
-        ).update(announced=True)
+    new = [_key(total) for total in totals if not total.announced]
+    RunTotal.objects.using(using).filter(key__in=new).update(announced=True)
 
 
-def _key(row: RunEnd | RunTotal) -> tuple[str, str, str]:
-    return (row.pipeline, row.organization, row.status)
+def _key(row: RunEnd | metrics.RunTotal) -> str:
+    names = f"{row.pipeline}\0{row.organization}\0{row.status}"
+    return hashlib.sha256(names.encode(errors="surrogatepass")).hexdigest()
 
 
 def _fields(entry: RunEnd) -> dict[str, object]:

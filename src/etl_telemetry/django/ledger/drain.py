@@ -18,7 +18,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from django.db import DatabaseError, InterfaceError
@@ -35,14 +34,12 @@ from etl_telemetry.django.ledger.count import (
     release,
     snapshot,
 )
-from etl_telemetry.django.ledger.entries import links, now_us
+from etl_telemetry.django.ledger.entries import end, now_us
 from etl_telemetry.django.ledger.models import Ledger, RunEnd
 from etl_telemetry.django.ledger.tables import ready
 from etl_telemetry.pipelines import report
-from etl_telemetry.pipelines.finish import end_of_run
 
 _log = logging.getLogger("etl_telemetry.django")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR_US = 3_600_000_000
 LEASE = 15.0
 """Seconds after which another process may take over from one that does not answer."""
@@ -164,26 +161,13 @@ class Drainer:
 
     def _tell(self, alias: str, entry: RunEnd) -> None:
         """Report a run; one that this process has told before sends its span only."""
-        end = end_of_run(
-            entry.run_id,
-            entry.status,
-            name=entry.pipeline,
-            organization=entry.organization,
-            started_at=None if entry.started_us is None else _moment(entry.started_us),
-            finished_at=_moment(entry.finished_us),
-            trigger=entry.trigger or None,
-            triggered_by=entry.triggered_by or None,
-            attempt=entry.attempt,
-            error=entry.error or None,
-            error_type=entry.error_type or None,
-            links=links(entry),
-        )
-        if end is None:
+        how = end(entry)
+        if how is None:
             return
         if (alias, entry.pk) in self._told:
-            report.emit(end)
+            report.emit(how)
         else:
-            report.finished(end)
+            report.finished(how, is_audited=entry.is_audited)
             self._told.add((alias, entry.pk))
 
     def _announced(self, alias: str) -> None:
@@ -198,10 +182,8 @@ def _forget(alias: str, ledger: Ledger) -> None:
     horizon = now_us() - MEMORY_US
     if horizon <= ledger.counted_from_us:
         return
-    old = RunEnd.objects.using(alias).filter(stage=RunEnd.REPORTED, finished_us__lt=horizon)
+    reported = RunEnd.objects.using(alias).filter(stage=RunEnd.REPORTED)
+    # Saved again, a run without an end in its table would end now.
+    old = reported.filter(finished_us__lt=horizon, is_dated=True)
     Ledger.objects.using(alias).filter(pk=Ledger.ONLY).update(counted_from_us=horizon)
     old.delete()
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -14,11 +14,13 @@ from etl_telemetry import metrics, redaction, tracing
 from etl_telemetry.catalogue import ORGANIZATION, PIPELINE_NAME, PIPELINE_RUN_ATTEMPT, UNKNOWN
 from etl_telemetry.django.ledger.models import RunEnd
 from etl_telemetry.django.mapping import Models
-from etl_telemetry.pipelines import current_run, inputs
+from etl_telemetry.pipelines import current_run, inputs, report
+from etl_telemetry.pipelines.finish import end_of_run
 from etl_telemetry.tracing.settings import settings
 
 _OPTIONAL = ("trigger", "triggered_by", "attempt", "error")
 _MAX_ATTEMPT = 2**31 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def entries(
@@ -70,12 +72,34 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def links(entry: RunEnd) -> list[SpanContext]:
+def end(entry: RunEnd) -> report.Finish | None:
+    """Return how a run ended; None where its facts cannot be read."""
+    return end_of_run(
+        entry.run_id,
+        entry.status,
+        name=entry.pipeline,
+        organization=entry.organization,
+        started_at=None if entry.started_us is None else _moment(entry.started_us),
+        finished_at=_moment(entry.finished_us),
+        trigger=entry.trigger or None,
+        triggered_by=entry.triggered_by or None,
+        attempt=entry.attempt,
+        error=entry.error or None,
+        error_type=entry.error_type or None,
+        links=_links(entry),
+    )
+
+
+def _links(entry: RunEnd) -> list[SpanContext]:
     """Return the spans that led to a run."""
     return [
         SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(1))
         for trace_id, span_id in entry.links
     ]
+
+
+def _moment(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def _entry(
@@ -105,6 +129,7 @@ def _entry(
         else "",
         links=[[f"{span.trace_id:032x}", f"{span.span_id:016x}"] for span in spans],
         is_change=is_change,
+        is_dated=finished is not None,
         written_us=now_us(),
     )
 

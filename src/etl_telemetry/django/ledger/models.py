@@ -40,6 +40,10 @@ class RunEnd(models.Model):
     links = models.JSONField(default=list)
     is_change = models.BooleanField()
     """Whether it was written with the change of state itself, rather than found afterwards."""
+    is_dated = models.BooleanField()
+    """Whether the host's table says when it ended. Else this row must stay: it alone knows."""
+    is_audited = models.BooleanField(default=False)
+    """Whether its audit event was kept with its count."""
     written_us = models.BigIntegerField()
     stage = models.PositiveSmallIntegerField(default=WRITTEN)
 
@@ -58,6 +62,8 @@ class RunTotal(models.Model):
     """The counters: what was counted of one pipeline and status, since the ledger began."""
 
     id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=64, unique=True)
+    """SHA-256 of the three names: MySQL takes `Daily`, `daily` and `dáily` for one."""
     pipeline = models.CharField(max_length=MAX_LENGTH)
     organization = models.CharField(max_length=MAX_LENGTH)
     status = models.CharField(max_length=_STATUS_LENGTH)
@@ -71,11 +77,6 @@ class RunTotal(models.Model):
         app_label = "etl_telemetry"
         verbose_name = "total of runs"
         verbose_name_plural = "totals of runs"
-        constraints = (
-            models.UniqueConstraint(
-                fields=("pipeline", "organization", "status"), name="etl_one_run_total"
-            ),
-        )
 
     def __str__(self) -> str:
         return f"{self.pipeline} {self.status}: {self.count}"

@@ -43,13 +43,14 @@ def active_run_ages(*, now: datetime | None = None) -> Mapping[tuple[str, str], 
     models = mapping.current()
     run, organization = models.run, models.organization_name
     at = timezone.now() if now is None else now
-    names = [models.of_run(models.pipeline["name"])]
+    # By key: MySQL groups names without regard to capitals and accents.
+    names = [models.run["pipeline"], models.of_run(models.pipeline["name"])]
     names += [models.of_run(organization)] if organization else []
     active = {f"{run['status']}__in": models.statuses.active, f"{run['started_at']}__isnull": False}
     found: dict[tuple[str, str], float] = {}
     for alias in models.databases:
         oldest = _all(run.model, alias).filter(**active).values_list(*names)
-        for name, *rest in oldest.annotate(begin=Min(run["started_at"])):
+        for _, name, *rest in oldest.annotate(begin=Min(run["started_at"])):
             *owner, begin = rest
             key = (str(name), str(owner[0]) if owner else UNKNOWN)
             age = max(0.0, (at - begin).total_seconds())

@@ -41,6 +41,8 @@ class Migration(migrations.Migration):
                 ('error_type', models.CharField(blank=True, max_length=200)),
                 ('links', models.JSONField(default=list)),
                 ('is_change', models.BooleanField()),
+                ('is_dated', models.BooleanField()),
+                ('is_audited', models.BooleanField(default=False)),
                 ('written_us', models.BigIntegerField()),
                 ('stage', models.PositiveSmallIntegerField(default=0)),
             ],
@@ -53,6 +55,7 @@ class Migration(migrations.Migration):
             name='RunTotal',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('key', models.CharField(max_length=64, unique=True)),
                 ('pipeline', models.CharField(max_length=200)),
                 ('organization', models.CharField(max_length=200)),
                 ('status', models.CharField(max_length=16)),
@@ -64,7 +67,6 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'total of runs',
                 'verbose_name_plural': 'totals of runs',
-                'constraints': [models.UniqueConstraint(fields=('pipeline', 'organization', 'status'), name='etl_one_run_total')],
             },
         ),
     ]

@@ -40,7 +40,7 @@ def spans(encoded: bytes, of: Resource) -> Iterator[RelayedSpan]:
         for scope_spans in part.scope_spans:
             made_by = scope(scope_spans.scope, scope_spans.schema_url)
             for span in scope_spans.spans:
-                yield RelayedSpan(span, of, made_by)
+                yield _relayed(span, of, made_by)
 
 
 def records(encoded: bytes, of: Resource) -> Iterator[ReadableLogRecord]:
@@ -57,49 +57,25 @@ def records(encoded: bytes, of: Resource) -> Iterator[ReadableLogRecord]:
 class RelayedSpan(ReadableSpan):
     """A span of another process, with the counts of what was dropped there."""
 
-    def __init__(self, span: Any, of: Resource, made_by: InstrumentationScope | None) -> None:
-        trace_id = int.from_bytes(span.trace_id, "big")
-        parent_id = int.from_bytes(span.parent_span_id, "big")
-        super().__init__(
-            name=span.name,
-            context=SpanContext(
-                trace_id,
-                int.from_bytes(span.span_id, "big"),
-                is_remote=False,
-                trace_flags=_SAMPLED,
-                trace_state=TraceState.from_header([span.trace_state]),
-            ),
-            parent=SpanContext(trace_id, parent_id, is_remote=_is_remote(span.flags))
-            if parent_id
-            else None,
-            resource=of,
-            attributes=attributes(span.attributes),
-            events=[_event(event) for event in span.events],
-            links=[_link(link) for link in span.links],
-            kind=_KIND[span.kind],
-            status=_status(span.status),
-            start_time=span.start_time_unix_nano,
-            end_time=span.end_time_unix_nano,
-            instrumentation_scope=made_by,
-        )
-        self._dropped = (
-            span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count
-        )  # fmt: skip
+    def __init__(self, *, dropped: tuple[int, int, int], **facts: Any) -> None:
+        """Take how many attributes, events and links were `dropped`, and a span's other facts."""
+        super().__init__(**facts)
+        self.dropped = dropped
 
     @property
     def dropped_attributes(self) -> int:
         """Attributes that the SDK's limits dropped."""
-        return int(self._dropped[0])
+        return self.dropped[0]
 
     @property
     def dropped_events(self) -> int:
         """Events that the SDK's limits dropped."""
-        return int(self._dropped[1])
+        return self.dropped[1]
 
     @property
     def dropped_links(self) -> int:
         """Links that the SDK's limits dropped."""
-        return int(self._dropped[2])
+        return self.dropped[2]
 
 
 def closed(
@@ -109,7 +85,8 @@ def closed(
 
     `end_ns` counts where it has no end yet.
     """
-    return ReadableSpan(
+    return RelayedSpan(
+        dropped=span.dropped,
         name=span.name,
         context=span.context,
         parent=span.parent,
@@ -123,6 +100,36 @@ def closed(
         end_time=span.end_time or end_ns,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _relayed(span: Any, of: Resource, made_by: InstrumentationScope | None) -> RelayedSpan:
+    trace_id = int.from_bytes(span.trace_id, "big")
+    parent_id = int.from_bytes(span.parent_span_id, "big")
+    return RelayedSpan(
+        dropped=(
+            span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count
+        ),
+        name=span.name,
+        context=SpanContext(
+            trace_id,
+            int.from_bytes(span.span_id, "big"),
+            is_remote=False,
+            trace_flags=_SAMPLED,
+            trace_state=TraceState.from_header([span.trace_state]),
+        ),
+        parent=SpanContext(trace_id, parent_id, is_remote=_is_remote(span.flags))
+        if parent_id
+        else None,
+        resource=of,
+        attributes=attributes(span.attributes),
+        events=[_event(event) for event in span.events],
+        links=[_link(link) for link in span.links],
+        kind=_KIND[span.kind],
+        status=_status(span.status),
+        start_time=span.start_time_unix_nano,
+        end_time=span.end_time_unix_nano,
+        instrumentation_scope=made_by,
+    )  # fmt: skip
 
 
 def scope(encoded: Any, schema_url: str) -> InstrumentationScope | None:

@@ -1,4 +1,4 @@
-"""Databases of the project: files of SQLite, or databases of one PostgreSQL server."""
+"""Databases of the project: files of SQLite, or databases of one server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ def databases(url: str | None, folder: Path) -> dict[str, dict[str, Any]]:
         }
     parts = urlsplit(url)
     more = dict(parse_qsl(parts.query))
+    mysql = parts.scheme == "mysql"
+    if mysql:
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
     shared = {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{'mysql' if mysql else 'postgresql'}",
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": more.get("host") or parts.hostname or "",

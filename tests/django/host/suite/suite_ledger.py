@@ -21,8 +21,10 @@ from work.models import Execution, Flow, Job, Team
 
 from etl_telemetry import setup
 from etl_telemetry.config import Config
+from etl_telemetry.django.audit.models import AuditRow
 from etl_telemetry.django.ledger import (
     Drainer,
+    active_run_ages,
     active_runs,
     afinish_run,
     end_overdue,
@@ -36,6 +38,7 @@ from etl_telemetry.django.ledger.saved import find
 from etl_telemetry.errors import LedgerError
 from etl_telemetry.metrics.totals import published, withdraw_run_totals
 from etl_telemetry.pipelines import begin_run
+from etl_telemetry.pipelines.run import root_context
 
 pytestmark = pytest.mark.django_db
 WORDS = {
@@ -392,6 +395,89 @@ def test_forgets_what_was_reported_long_ago(flow: Flow, monkeypatch: pytest.Monk
     Ledger.objects.update(held_until_us=0)
     drainer().drain()
     assert (outbox(), totals()) == ({}, {("daily", "success"): 1})
+
+
+def test_run_whose_end_its_table_does_not_say_is_not_counted_again(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved again it would end now: it stays known, however long ago it was reported."""
+    run = running(flow)
+    run.state = "DONE"
+    run.save()
+    drainer().drain()
+    later = now_us() + 31 * 24 * 3_600_000_000
+    for module in ("drain", "entries", "count"):
+        monkeypatch.setattr(f"etl_telemetry.django.ledger.{module}.now_us", lambda: later)
+    Ledger.objects.update(held_until_us=0)
+    drainer().drain()
+    run.save()
+    Ledger.objects.update(held_until_us=0)
+    drainer().drain()
+    assert totals() == {("daily", "success"): 1}
+
+
+@pytest.mark.parametrize("other", ["Daily", "dáily", "daily "])
+def test_names_that_a_database_takes_for_one_are_two(flow: Flow, other: str) -> None:
+    """MySQL compares without regard to capitals, accents and spaces at the end."""
+    second = Flow.objects.create(title=other, team=flow.team)
+    for _ in range(2):
+        for one in (flow, second):
+            finish_run(running(one).pk, "success")
+        drainer(lease=0.0).drain()
+    assert totals() == {("daily", "success"): 2, (other, "success"): 2}
+    assert set(RunTotal.objects.values_list("announced", flat=True)) == {True}
+    for one in (flow, second):
+        running(one)
+    assert {name for name, _ in active_run_ages()} == {"daily", other}
+
+
+def audited() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the audit events: name, run, details."""
+    rows = AuditRow.objects.order_by("id")
+    return [(row.name, row.resource_id, row.told) for row in rows]
+
+
+def test_end_is_audited_in_the_transaction_that_counts_it(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, in the run's trace: neither lost nor told twice where what follows is killed."""
+    run = running(flow, origin="schedule")
+    finish_run(run, "failed", finished_at=run.begun + timedelta(seconds=2))
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def audit_and_die(using: str, entry: RunEnd) -> None:
+        assert audit(using, entry)
+        die()
+
+    audit = counting._audit
+    monkeypatch.setattr(counting, "_audit", audit_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        drainer().drain()
+    assert (audited(), totals()) == ([], {})
+    monkeypatch.setattr(counting, "_audit", audit)
+    with monkeypatch.context() as patch:
+        patch.setattr("etl_telemetry.django.ledger.drain.snapshot", die)
+        with pytest.raises(KeyboardInterrupt):
+            drainer().drain()
+    for _ in range(2):
+        Ledger.objects.update(held_until_us=0)
+        drainer().drain()
+    details = {
+        "pipeline_name": "daily", "trigger_type": "schedule", "status": "failed", "duration": 2.0,
+    }  # fmt: skip
+    assert audited() == [("pipeline_execution_finished", str(run.pk), details)]
+    assert AuditRow.objects.get().trace_id == f"{root_context(str(run.pk)).trace_id:032x}"
+    assert totals() == {("daily", "failed"): 1}
+
+
+def test_end_that_cannot_be_audited_is_counted(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is no audited action; its event has another chance when it is reported."""
+    monkeypatch.setattr("etl_telemetry.django.ledger.count.report.audit_event", lambda _: 1 / 0)
+    finish_run(running(flow).pk, "success")
+    drainer().drain()
+    assert totals() == {("daily", "success"): 1}
 
 
 def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
