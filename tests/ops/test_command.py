@@ -19,7 +19,8 @@ def test_files_are_written_with_the_thresholds_that_were_set(
     """The number is in the expression and in the sentence; the names of the files are printed."""
     out = tmp_path / "rules"
     words = ["generate", "rules", "--out", str(out), "--set", "queue_size=250"]
-    assert main([*words, "--runbooks", "https://wiki.example/etl/"]) == 0
+    links = ["--runbooks", "https://wiki.example/etl/", "--grafana", "https://grafana.example/"]
+    assert main([*words, *links]) == 0
     names = ["pipelines", "tasks", "platform", "telemetry", "slo", "http"]
     assert capsys.readouterr().out == "".join(f"{out / name}.yml\n" for name in names)
     rule = yaml.safe_load((out / "tasks.yml").read_text())["groups"][0]["rules"][0]
@@ -33,7 +34,11 @@ def test_files_are_written_with_the_thresholds_that_were_set(
             "description": "More than 250 messages wait for a worker: workers are gone, too few, "
             "or busy with something long.",
             "runbook_url": "https://wiki.example/etl/high-queue-size.html",
-            "dashboard": "etl-celery",
+            "dashboard_url": "https://grafana.example/d/etl-celery?orgId=1"
+            "{{ with $labels.deployment_environment_name }}"
+            "&var-environment={{ . | urlquery }}{{ end }}"
+            "{{ with $labels.organization }}&var-organization={{ . | urlquery }}{{ end }}"
+            "{{ with $labels.pipeline_name }}&var-pipeline={{ . | urlquery }}{{ end }}",
         },
     }
 

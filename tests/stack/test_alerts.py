@@ -14,10 +14,9 @@ import pytest
 
 from support.alerts import TOKEN, deliver
 from support.django_project import Project, fresh, project
-from support.stack import Alertmanager
+from support.stack import Alertmanager, alerting
 from support.stack.ask import http
 from support.stack.patience import eventually
-from support.stack.product import PRODUCT
 
 __all__ = ["fresh", "project"]
 
@@ -35,21 +34,14 @@ Rows = list[tuple[str, str, int]]
 
 @contextmanager
 def delivering(project: Project, folder: Path, *, token: str = TOKEN) -> Iterator[Alertmanager]:
-    """Run the project and an Alertmanager with the product's file, its host replaced."""
+    """Run the project and an Alertmanager with the product's file, without the other channels."""
     project.append("shop/urls.py", URLS)
     with project.serving(*GUNICORN, ETL_TELEMETRY_ALERT_TOKENS=TOKEN) as address:
         # It listens before it has loaded the project, and Alertmanager waits for ten seconds.
         url = f"{address}/api/alerts/webhook"
         eventually("the webhook answers", lambda: deliver(url, {}, token="none")[0] == 401)
-        text = (PRODUCT / "alertmanager" / "alertmanager.yml").read_text()
-        assert "http://web:8000/" in text
-        config = folder / "alertmanager.yml"
-        config.write_text(text.replace("http://web:8000/", f"{address}/"))
-        (folder / "webhook-token").write_text(f"{token}\n")
-        alertmanager = Alertmanager(folder)
-        alertmanager.config = config
-        with alertmanager:
-            yield alertmanager
+        with alerting.alertmanager(folder, platform=address, token=token, waits={}) as engine:
+            yield engine
 
 
 def tell(alertmanager: Alertmanager, name: str, *, ended: bool = False) -> None:

@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from etl_telemetry.ops import rules
 from etl_telemetry.ops.rules import Alert
-from etl_telemetry.ops.rules.model import DOCS
+from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 from etl_telemetry.ops.thresholds import Thresholds
 from support.engines import locate
 from support.rules import CASES, Case
@@ -82,9 +84,20 @@ def _expected(alert: Alert, case: Case) -> dict[str, object]:
             "summary": case.summary,
             "description": description,
             "runbook_url": f"{DOCS}/{alert.page}.html",
-            "dashboard": alert.dashboard,
+            "dashboard_url": _dashboard(alert, case.firing[0]),
         },
     }
+
+
+def _dashboard(alert: Alert, labels: Mapping[str, str]) -> str:
+    chosen = {
+        "orgId": "1",
+        "var-environment": labels.get("deployment_environment_name"),
+        "var-organization": labels.get("organization"),
+        "var-pipeline": labels.get("pipeline_name"),
+    }
+    query = urlencode({name: value for name, value in chosen.items() if value is not None})
+    return f"{GRAFANA}/d/{alert.dashboard}?{query}"
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)

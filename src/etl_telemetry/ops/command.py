@@ -9,7 +9,7 @@ from pathlib import Path
 
 from etl_telemetry.errors import ConfigurationError, MissingExtraError
 from etl_telemetry.ops import thresholds
-from etl_telemetry.ops.rules.model import DOCS
+from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 
 _UNUSABLE = 2
 _KINDS = ("rules",)
@@ -32,6 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runbooks", metavar="URL", default=DOCS,
         help="where your runbooks are (default: %(default)s)",
     )  # fmt: skip
+    add(
+        "--grafana", metavar="URL", default=GRAFANA,
+        help="where your Grafana is (default: %(default)s)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
                 extra="ops", needed_for="etl-telemetry generate", missing=error.name or "yaml"
             ) from error
         kind = KINDS[options.kind]
-        given = Options(limits=limits, runbooks=options.runbooks.rstrip("/"))
+        given = Options(
+            limits=limits,
+            runbooks=options.runbooks.rstrip("/"),
+            grafana=options.grafana.rstrip("/"),
+        )
         for path in write(kind, given, options.out or Path()):
             sys.stdout.write(f"{path}\n")
     except (ConfigurationError, MissingExtraError) as error:

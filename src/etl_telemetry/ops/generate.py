@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from etl_telemetry.ops import rules
+from etl_telemetry.ops.rules.model import GRAFANA
 from etl_telemetry.ops.thresholds import Thresholds
 
 _WIDTH = 10_000  # A sentence that is cut into lines is hard to search for.
@@ -22,6 +23,8 @@ class Options:
     """The numbers at which alerts fire."""
     runbooks: str
     """Where the runbooks are: the address before `/task-lost.html`."""
+    grafana: str = GRAFANA
+    """Where Grafana is: the address before `/d/etl-overview`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def write(kind: Kind, options: Options, folder: Path) -> list[Path]:
 def _rules(options: Options) -> Mapping[str, str]:
     head = "# Written by `etl-telemetry generate rules`: change it there, or by `--set`.\n"
     return {
-        f"{group.name}.yml": head + _yaml(group.as_file(options.runbooks))
+        f"{group.name}.yml": head + _yaml(group.as_file(options.runbooks, options.grafana))
         for group in rules.groups(options.limits)
     }
 

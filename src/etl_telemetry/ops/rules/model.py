@@ -11,6 +11,17 @@ Severity = Literal["critical", "warning"]
 
 DOCS = "https://etl-telemetry.readthedocs.io/en/latest/how-to/runbooks"
 """Where the runbooks are; `generate rules --runbooks URL` names another place."""
+GRAFANA = "http://localhost:3000"
+"""Where Grafana is; `generate rules --grafana URL` names another place."""
+_CHOSEN = "".join(
+    f"{{{{ with $labels.{label} }}}}&var-{variable}={{{{ . | urlquery }}}}{{{{ end }}}}"
+    for variable, label in (
+        ("environment", "deployment_environment_name"),
+        ("organization", "organization"),
+        ("pipeline", "pipeline_name"),
+    )
+)
+"""What a dashboard is to show: variables of the dashboards, by the labels that the alert has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Alert:
         """
         return self.runbook or re.sub(r"(?<!^)(?=[A-Z])", "-", self.name).lower()
 
-    def as_rule(self, runbooks: str) -> dict[str, object]:
+    def as_rule(self, runbooks: str, grafana: str) -> dict[str, object]:
         """Return the rule as Prometheus reads it."""
         rule: dict[str, object] = {"alert": self.name, "expr": _text(self.expr), "for": self.wait}
         if self.keep is not None:
@@ -55,7 +66,7 @@ class Alert:
             "summary": self.summary,
             "description": self.description,
             "runbook_url": f"{runbooks}/{self.page}.html",
-            "dashboard": self.dashboard,
+            "dashboard_url": f"{grafana}/d/{self.dashboard}?orgId=1{_CHOSEN}",
         }
         return rule
 
@@ -69,7 +80,7 @@ class Recording:
     expr: str
     """PromQL."""
 
-    def as_rule(self, runbooks: str) -> dict[str, object]:  # noqa: ARG002 - the same as an alert's
+    def as_rule(self, runbooks: str, grafana: str) -> dict[str, object]:  # noqa: ARG002 - as an alert
         """Return the rule as Prometheus reads it."""
         return {"record": self.record, "expr": _text(self.expr)}
 
@@ -85,12 +96,12 @@ class Group:
     interval: str | None = None
     """How often it is evaluated; None: as often as the server's default says."""
 
-    def as_file(self, runbooks: str) -> dict[str, object]:
+    def as_file(self, runbooks: str, grafana: str) -> dict[str, object]:
         """Return the file of the group as Prometheus reads it."""
         group: dict[str, object] = {"name": self.name}
         if self.interval is not None:
             group["interval"] = self.interval
-        group["rules"] = [rule.as_rule(runbooks) for rule in self.rules]
+        group["rules"] = [rule.as_rule(runbooks, grafana) for rule in self.rules]
         return {"groups": [group]}
 
 
