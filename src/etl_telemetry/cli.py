@@ -34,7 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "generate",
-        "write alert rules for Prometheus, with your thresholds",
+        "write alert rules, index templates and Kibana's objects, with your numbers",
         "etl_telemetry.ops.command",
     ),
     Command(

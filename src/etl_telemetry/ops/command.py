@@ -12,7 +12,7 @@ from etl_telemetry.ops import thresholds
 from etl_telemetry.ops.rules.model import DOCS
 
 _UNUSABLE = 2
-_KINDS = ("rules",)
+_KINDS = ("rules", "index-templates")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

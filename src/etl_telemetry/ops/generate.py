@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from etl_telemetry.ops import rules
+from etl_telemetry.ops import rules, templates
 from etl_telemetry.ops.thresholds import Thresholds
 
 _WIDTH = 10_000  # A sentence that is cut into lines is hard to search for.
@@ -71,7 +71,15 @@ def _yaml(value: object) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True))
 
 
+def _templates(options: Options) -> Mapping[str, str]:
+    return templates.files(options.limits)
+
+
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (Kind("rules", "prometheus/rules", _rules),)
+    kind.name: kind
+    for kind in (
+        Kind("rules", "prometheus/rules", _rules),
+        Kind("index-templates", "elasticsearch/index-templates", _templates),
+    )
 }
 """Every kind of files, by its word."""
