@@ -34,7 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "generate",
-        "write alert rules, index templates and Kibana's objects, with your numbers",
+        "write rules, index templates, Kibana's objects",
         "etl_telemetry.ops.command",
     ),
     Command(
