@@ -1,4 +1,4 @@
-"""`etl-telemetry generate`: write rules for Prometheus with a team's own thresholds."""
+"""`etl-telemetry generate`: write the files of the backends with a team's own numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from etl_telemetry.errors import ConfigurationError, MissingExtraError
 from etl_telemetry.ops import thresholds
+from etl_telemetry.ops.kibana.model import JAEGER
 from etl_telemetry.ops.rules.model import DOCS
 
 _UNUSABLE = 2
-_KINDS = ("rules", "index-templates")
+_KINDS = ("rules", "index-templates", "kibana")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runbooks", metavar="URL", default=DOCS,
         help="where your runbooks are (default: %(default)s)",
     )  # fmt: skip
+    add(
+        "--jaeger", metavar="URL", default=JAEGER,
+        help="where people open Jaeger (default: %(default)s)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +50,11 @@ def run(options: argparse.Namespace) -> int:
                 extra="ops", needed_for="etl-telemetry generate", missing=error.name or "yaml"
             ) from error
         kind = KINDS[options.kind]
-        given = Options(limits=limits, runbooks=options.runbooks.rstrip("/"))
+        given = Options(
+            limits=limits,
+            runbooks=options.runbooks.rstrip("/"),
+            jaeger=options.jaeger.rstrip("/"),
+        )
         for path in write(kind, given, options.out or Path()):
             sys.stdout.write(f"{path}\n")
     except (ConfigurationError, MissingExtraError) as error:

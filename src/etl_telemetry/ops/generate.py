@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from etl_telemetry.ops import rules, templates
+from etl_telemetry.ops import kibana, rules, templates
+from etl_telemetry.ops.kibana.model import JAEGER
 from etl_telemetry.ops.thresholds import Thresholds
 
 _WIDTH = 10_000  # A sentence that is cut into lines is hard to search for.
@@ -22,6 +23,8 @@ class Options:
     """The numbers at which alerts fire."""
     runbooks: str
     """Where the runbooks are: the address before `/task-lost.html`."""
+    jaeger: str = JAEGER
+    """Where people open Jaeger: the address before `/trace/<id>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,16 @@ def _templates(options: Options) -> Mapping[str, str]:
     return templates.files(options.limits)
 
 
+def _kibana(options: Options) -> Mapping[str, str]:
+    return kibana.files(jaeger=options.jaeger)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("rules", "prometheus/rules", _rules),
         Kind("index-templates", "elasticsearch/index-templates", _templates),
+        Kind("kibana", "kibana", _kibana),
     )
 }
 """Every kind of files, by its word."""
