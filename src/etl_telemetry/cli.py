@@ -34,7 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "generate",
-        "write alert rules for Prometheus, with your thresholds",
+        "write rules, index templates, Kibana's objects",
         "etl_telemetry.ops.command",
     ),
     Command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from support.stack.ask import http
 from support.stack.product import PRODUCT
 
 SCRIPT = PRODUCT / "elasticsearch" / "apply.py"
-NAMES = ["etl-audit", "etl-logs", "etl-traces"]
+NAMES = ["etl-audit", "etl-errors", "etl-logs", "etl-traces"]
 LOGS = "logs-generic.otel-default"
+ERRORS = "logs-etl.errors.otel-default"
+AUDIT = "logs-etl.audit.otel-default"
+NOW = "2026-11-25T08:00:00Z"
 
 
 def apply(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +42,7 @@ def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elastics
 
 def put(elasticsearch: Elasticsearch, stream: str, **attributes: Any) -> dict[str, Any]:
     """Index a record; return what Elasticsearch answers."""
-    document = {"@timestamp": "2026-11-25T08:00:00Z", "attributes": attributes}
+    document = {"@timestamp": NOW, "attributes": attributes}
     url = f"{elasticsearch.address('http')}/{stream}/_doc?refresh=true"
     answer: dict[str, Any] = http.send("POST", url, document)
     return answer
@@ -50,7 +54,8 @@ def test_script_may_be_repeated(elasticsearch: Elasticsearch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"), [("etl-logs", "30d"), ("etl-audit", "400d"), ("etl-traces", "14d")]
+    ("name", "kept"),
+    [("etl-logs", "30d"), ("etl-errors", "90d"), ("etl-audit", "400d"), ("etl-traces", "14d")],
 )
 def test_each_stream_has_its_own_retention(
     name: str, kept: str, elasticsearch: Elasticsearch
@@ -63,8 +68,8 @@ def test_each_stream_has_its_own_retention(
 
 def test_audit_records_get_the_audit_template(elasticsearch: Elasticsearch) -> None:
     """Both patterns fit the audit stream; the one with the longer retention wins."""
-    put(elasticsearch, "logs-etl.audit.otel-default", **{"audit.details": {"a": {"b": "c"}}})
-    mapping = elasticsearch.ask.mapping("logs-etl.audit.otel-default")
+    put(elasticsearch, AUDIT, **{"audit.details": {"a": {"b": "c"}}})
+    mapping = elasticsearch.ask.mapping(AUDIT)
     assert mapping["attributes"]["properties"]["audit.details"]["type"] == "flattened"
 
 
@@ -100,13 +105,55 @@ def test_a_name_may_be_the_beginning_of_another(elasticsearch: Elasticsearch) ->
     assert elasticsearch.ask.terms(LOGS, "attributes.error.type") == {"KeyError": 1}
 
 
-def test_endless_new_names_do_not_explode_the_mapping(elasticsearch: Elasticsearch) -> None:
-    """Past a thousand fields a new one is kept in the document and not indexed."""
-    for batch in range(3):
-        names = {f"key_{batch}_{number}": number for number in range(600)}
-        assert put(elasticsearch, LOGS, **names)["result"] == "created"
-    assert len(elasticsearch.ask.mapping(LOGS)["attributes"]["properties"]) <= 1_000
-    assert put(elasticsearch, LOGS, rows=4)["result"] == "created"
+def fields(mapping: dict[str, Any]) -> int:
+    """Count fields as Elasticsearch does for its limit: objects and fields inside of them too."""
+    return sum(
+        1 + fields(each.get("properties", {})) + fields(each.get("fields", {}))
+        for each in mapping.values()
+    )
+
+
+@pytest.mark.parametrize("stream", [LOGS, ERRORS, AUDIT])
+def test_endless_new_names_do_not_explode_the_mapping(
+    stream: str, elasticsearch: Elasticsearch
+) -> None:
+    """Of 2,000 names of an application none costs a record, and the number of fields is bounded."""
+    elasticsearch.ask.delete_data_streams("logs-*")
+    for batch in range(4):
+        names = {f"key_{batch}_{number}": number for number in range(500)}
+        assert put(elasticsearch, stream, **names)["result"] == "created"
+    assert len(elasticsearch.ask.documents(stream)) == 4
+    assert fields(elasticsearch.ask.mapping(stream)) <= 1_000
+
+
+def test_fields_of_the_catalogue_are_indexed_when_the_limit_is_reached(
+    elasticsearch: Elasticsearch,
+) -> None:
+    """They are in the mapping before any name of the application."""
+    elasticsearch.ask.delete_data_streams("logs-*")
+    for batch in range(4):
+        put(elasticsearch, LOGS, **{f"key_{batch}_{number}": number for number in range(500)})
+    put(elasticsearch, LOGS, **{"pipeline.name": "flights-aa", "task.duration": 0.5, "mine": "x"})
+    assert elasticsearch.ask.terms(LOGS, "attributes.pipeline.name") == {"flights-aa": 1}
+    assert elasticsearch.ask.terms(LOGS, "attributes.mine") == {}
+
+
+TYPES = ({"a": {"b": 1}}, "text", 7, 0.5, True, None, [], [1, "two"], [{"a": 1}], "2026-11-25")
+"""What two loggers can mean by one name."""
+
+
+@pytest.mark.parametrize("name", ["own", "pipeline.name", "duration", "task.duration", "user.id"])
+def test_no_order_of_types_costs_a_record(name: str, elasticsearch: Elasticsearch) -> None:
+    """Each type after each other one, under a name of the application or of the catalogue."""
+    elasticsearch.ask.delete_data_streams("logs-*")
+    values = [*TYPES, *reversed(TYPES)]
+    bodies = [{"@timestamp": NOW, "attributes": {name: value}} for value in values]
+    lines = [json.dumps(line) for body in bodies for line in ({"create": {}}, body)]
+    url = f"{elasticsearch.address('http')}/{LOGS}/_bulk?refresh=true"
+    answer = http.send_lines("POST", url, lines)
+    assert [item["create"]["status"] for item in answer["items"]] == [201] * len(values)
+    kept = [each["attributes"][name] for each in elasticsearch.ask.documents(LOGS)]
+    assert sorted(map(repr, kept)) == sorted(map(repr, values))
 
 
 def test_long_text_is_kept_and_not_indexed_as_a_word(elasticsearch: Elasticsearch) -> None:

@@ -1,4 +1,4 @@
-"""`etl-telemetry generate`: write rules for Prometheus with a team's own thresholds."""
+"""`etl-telemetry generate`: write the files of the backends with a team's own numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from etl_telemetry.errors import ConfigurationError, MissingExtraError
 from etl_telemetry.ops import thresholds
+from etl_telemetry.ops.kibana.model import JAEGER
 from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 
 _UNUSABLE = 2
-_KINDS = ("rules",)
+_KINDS = ("rules", "index-templates", "kibana")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--grafana", metavar="URL", default=GRAFANA,
         help="where your Grafana is (default: %(default)s)",
     )  # fmt: skip
+    add(
+        "--jaeger", metavar="URL", default=JAEGER,
+        help="where people open Jaeger (default: %(default)s)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
             limits=limits,
             runbooks=options.runbooks.rstrip("/"),
             grafana=options.grafana.rstrip("/"),
+            jaeger=options.jaeger.rstrip("/"),
         )
         for path in write(kind, given, options.out or Path()):
             sys.stdout.write(f"{path}\n")

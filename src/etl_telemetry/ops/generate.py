@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from etl_telemetry.ops import rules
+from etl_telemetry.ops import kibana, rules, templates
+from etl_telemetry.ops.kibana.model import JAEGER
 from etl_telemetry.ops.rules.model import GRAFANA
 from etl_telemetry.ops.thresholds import Thresholds
 
@@ -25,6 +26,8 @@ class Options:
     """Where the runbooks are: the address before `/task-lost.html`."""
     grafana: str = GRAFANA
     """Where Grafana is: the address before `/d/etl-overview`."""
+    jaeger: str = JAEGER
+    """Where people open Jaeger: the address before `/trace/<id>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,20 @@ def _yaml(value: object) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True))
 
 
+def _templates(options: Options) -> Mapping[str, str]:
+    return templates.files(options.limits)
+
+
+def _kibana(options: Options) -> Mapping[str, str]:
+    return kibana.files(jaeger=options.jaeger)
+
+
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (Kind("rules", "prometheus/rules", _rules),)
+    kind.name: kind
+    for kind in (
+        Kind("rules", "prometheus/rules", _rules),
+        Kind("index-templates", "elasticsearch/index-templates", _templates),
+        Kind("kibana", "kibana", _kibana),
+    )
 }
 """Every kind of files, by its word."""

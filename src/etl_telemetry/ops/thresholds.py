@@ -51,6 +51,14 @@ class Thresholds:
     """Share of a Collector's queue that is filled, 0 to 1."""
     slo_success: float = 0.99
     """Share of runs that shall succeed, over 30 days; above 0, below 1."""
+    logs_days: float = 30.0
+    """Days that Elasticsearch keeps log records."""
+    errors_days: float = 90.0
+    """Days that Elasticsearch keeps log records of the level ERROR and above."""
+    audit_days: float = 400.0
+    """Days that Elasticsearch keeps audit records."""
+    traces_days: float = 14.0
+    """Days that Elasticsearch keeps spans, where it has them."""
 
 
 def parse(settings: Iterable[str]) -> Thresholds:

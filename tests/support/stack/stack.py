@@ -39,6 +39,7 @@ class Stack(Startable):
         self.backends: tuple[Engine, ...] = (
             self.prometheus, self.elasticsearch, self.jaeger, *more
         )  # fmt: skip
+        self.jaeger.variables["PROMETHEUS_URL"] = self.prometheus.address("http")
         for backend in self.backends:
             self.collector.variables.update(backend.for_collector())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -34,6 +35,12 @@ def send(method: str, url: str, body: Any = None, *, timeout: float = TIMEOUT) -
     """Send a JSON document and return the one that comes back."""
     data = None if body is None else json.dumps(body).encode()
     return json.loads(_send(method, url, data, timeout) or "null")
+
+
+def send_lines(method: str, url: str, lines: Sequence[str], *, timeout: float = TIMEOUT) -> Any:
+    """Send a bulk request, one JSON document a line, and return the document that comes back."""
+    data = "".join(f"{line}\n" for line in lines).encode()
+    return json.loads(_send(method, url, data, timeout))
 
 
 def answers(url: str) -> bool:

@@ -1,0 +1,108 @@
+"""The job of compose.yaml that imports Kibana's objects: its own script, run by bash and curl.
+
+There is no Kibana here: what it answers is as its documentation says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from support import compose
+from support.deployment import COLLECTOR
+
+JOB = compose.load(COLLECTOR).services["kibana-objects"]
+FILE = COLLECTOR / "kibana" / "etl.ndjson"
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing, the job needs it")
+    for tool in ("bash", "curl")
+]
+
+
+class Kibana(ThreadingHTTPServer):
+    """Keeps what is imported, and answers what it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status, self.answer = 200, b'{"successCount":34,"success":true}'
+        self.taken: list[tuple[str, str, bytes]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        """Take the file of a form."""
+        assert isinstance(self.server, Kibana)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        kind = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        (part,) = message_from_bytes(kind + body).get_payload()
+        content = part.get_payload(decode=True)
+        self.server.taken.append((self.path, self.headers["kbn-xsrf"], content))
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(self.server.answer)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def kibana() -> Iterator[Kibana]:
+    """Run a stand-in on a free port."""
+    server = Kibana()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def run_job(kibana: Kibana) -> subprocess.CompletedProcess[str]:
+    """Run the job's script as its container would, on the file of this repository."""
+    (script,) = JOB["command"]
+    # Compose turns `$$` into `$`.
+    script = script.replace("$$", "$").replace("/kibana/etl.ndjson", str(FILE))
+    address = {"KIBANA_ENDPOINT": f"http://127.0.0.1:{kibana.server_address[1]}"}
+    return subprocess.run(
+        [shutil.which("bash") or "bash", *JOB["entrypoint"][1:], script],
+        env=os.environ | address | {"no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_job_imports_the_file(kibana: Kibana) -> None:
+    """It arrives whole, with the header that Kibana asks for, and replaces what was there."""
+    done = run_job(kibana)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = "/api/saved_objects/_import?overwrite=true"
+    assert kibana.taken == [(path, "true", FILE.read_bytes())]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, '{"successCount":33,"success":false,"errors":[{"id":"etl-errors"}]}'),
+        (400, '{"statusCode":400,"message":"Unexpected token"}'),
+    ],
+)
+def test_job_ends_badly_when_kibana_refused_an_object(
+    status: int, answer: str, kibana: Kibana
+) -> None:
+    """Kibana's answer is in the log of the job."""
+    kibana.status, kibana.answer = status, answer.encode()
+    done = run_job(kibana)
+    assert (done.returncode, done.stdout) == (1, f"{answer}\n")
