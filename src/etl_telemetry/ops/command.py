@@ -1,4 +1,4 @@
-"""`etl-telemetry generate`: write rules for Prometheus with a team's own thresholds."""
+"""`etl-telemetry generate`: write files for the backends with a team's own thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from etl_telemetry.ops import thresholds
 from etl_telemetry.ops.rules.model import DOCS
 
 _UNUSABLE = 2
-_KINDS = ("rules",)
+_KINDS = ("rules", "dashboards")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +40,15 @@ def run(options: argparse.Namespace) -> int:
         limits = thresholds.parse(options.set)
         try:
             from etl_telemetry.ops.generate import KINDS, Options, write
+
+            given = Options(limits=limits, runbooks=options.runbooks.rstrip("/"))
+            paths = write(KINDS[options.kind], given, options.out or Path())
         except ImportError as error:
+            package = (error.name or "yaml").partition(".")[0]
             raise MissingExtraError(
-                extra="ops", needed_for="etl-telemetry generate", missing=error.name or "yaml"
+                extra="ops", needed_for="etl-telemetry generate", missing=package
             ) from error
-        kind = KINDS[options.kind]
-        given = Options(limits=limits, runbooks=options.runbooks.rstrip("/"))
-        for path in write(kind, given, options.out or Path()):
+        for path in paths:
             sys.stdout.write(f"{path}\n")
     except (ConfigurationError, MissingExtraError) as error:
         sys.stderr.write(f"{error}\n")
