@@ -74,15 +74,26 @@ def test_a_folder_that_cannot_be_written_is_told(
     assert capsys.readouterr().err == f"etl-telemetry: {tmp_path}/file/rules: Not a directory\n"
 
 
+@pytest.mark.parametrize(
+    ("kind", "package"), [("rules", "yaml"), ("dashboards", "grafana_foundation_sdk")]
+)
 def test_without_its_extra_the_fix_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    """Three lines with the exact command."""
-    monkeypatch.delitem(sys.modules, "etl_telemetry.ops.generate", raising=False)
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    assert main(["generate", "rules"]) == 2
+    """Three lines with the exact command, and no folder that is empty."""
+    for name in list(sys.modules):
+        if name.startswith(("etl_telemetry.ops.generate", "etl_telemetry.ops.dashboards", package)):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["generate", kind, "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == (
-        "etl-telemetry: etl-telemetry generate needs the package 'yaml', which is not installed.\n"
+        f"etl-telemetry: etl-telemetry generate needs the package '{package}', "
+        "which is not installed.\n"
         "Install it with:\n"
         "    pip install 'etl-telemetry[ops]'\n"
     )
+    assert not (tmp_path / "out").exists()

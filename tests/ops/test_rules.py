@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from etl_telemetry import catalogue
 from etl_telemetry.ops import rules
 from etl_telemetry.ops.generate import KINDS, Options
 from etl_telemetry.ops.rules import Alert
@@ -12,46 +11,11 @@ from etl_telemetry.ops.rules.model import DOCS, Recording
 from etl_telemetry.ops.thresholds import Thresholds
 from support import promql
 from support.pages import REPOSITORY
+from support.series import TARGET, known
 
 GROUPS = rules.groups(Thresholds())
 RULES = [rule for group in GROUPS for rule in group.rules]
-RECORDED = {rule.record for rule in RULES if isinstance(rule, Recording)}
 RUNBOOKS = REPOSITORY / "docs" / "how-to" / "runbooks"
-
-TARGET = {"job", "instance", "deployment_environment_name"}
-"""What Prometheus makes of the resource, on every series."""
-REQUESTS = {"http_request_method", "http_route", "http_response_status_code"}
-FOREIGN = {
-    # Prometheus itself.
-    "up": set(),
-    # OpenTelemetry's semantic conventions for HTTP.
-    **{
-        f"http_server_request_duration_seconds_{part}": REQUESTS
-        for part in ("bucket", "sum", "count")
-    },
-    # The Collector about itself: tests/stack/test_rules.py asks a real one for them.
-    "otelcol_exporter_queue_size": {"exporter", "data_type"},
-    "otelcol_exporter_queue_capacity": {"exporter", "data_type"},
-    **{
-        f"otelcol_{what}_{kind}": {"exporter", "receiver"}
-        for what in ("exporter_enqueue_failed", "exporter_send_failed", "receiver_refused")
-        for kind in ("spans", "metric_points", "log_records")
-    },
-}
-"""Metrics that are not ours, with the labels that rules may use."""
-
-
-def known() -> dict[str, set[str]]:
-    """Return the labels of every series that a rule may name."""
-    found = {name: set(labels) for name, labels in FOREIGN.items()}
-    for metric in catalogue.METRICS.values():
-        labels = {key.replace(".", "_") for key in metric.attributes}
-        if metric.kind == "histogram":
-            for part in ("bucket", "sum", "count"):
-                found[f"{metric.prometheus}_{part}"] = labels | {"le"}
-        else:
-            found[metric.prometheus] = labels
-    return found | {name: set() for name in RECORDED}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import promql_parser
-from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
+from promql_parser import (
+    AggregateExpr,
+    BinaryExpr,
+    Call,
+    Expr,
+    MatrixSelector,
+    ParenExpr,
+    VectorSelector,
+)
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _ANY_OF = re.compile(r"\((\w+(?:\|\w+)+)\)")
@@ -23,10 +31,10 @@ class Selector:
     """The labels by which it selects them."""
 
 
-def selectors(expression: str) -> list[Selector]:
+def selectors(expression: str | Expr) -> list[Selector]:
     """Return every selector of an expression; raise `ValueError` where it is none."""
-    return [_selector(part) for part in _walk(promql_parser.parse(expression))
-            if isinstance(part, VectorSelector)]  # fmt: skip
+    parsed = promql_parser.parse(expression) if isinstance(expression, str) else expression
+    return [_selector(part) for part in _walk(parsed) if isinstance(part, VectorSelector)]
 
 
 def grouping(expression: str) -> set[str]:
@@ -40,8 +48,40 @@ def grouping(expression: str) -> set[str]:
     return found
 
 
+def divisions(expression: str) -> list[tuple[Expr, Expr]]:
+    """Return both sides of every division of an expression by something that is measured."""
+    return [
+        (part.lhs, part.rhs)
+        for part in _walk(promql_parser.parse(expression))
+        if isinstance(part, BinaryExpr) and str(part.op) == "/" and _measured(part.rhs)
+    ]
+
+
+def is_aggregated(part: Expr) -> bool:
+    """Say whether every series of a part of an expression is inside of an aggregation."""
+    if isinstance(part, AggregateExpr):
+        return True
+    return not isinstance(part, VectorSelector) and all(map(is_aggregated, _inside(part)))
+
+
+def is_above_zero(part: Expr) -> bool:
+    """Say whether a part of an expression is `(something > 0)`."""
+    while isinstance(part, ParenExpr):
+        part = part.expr
+    return isinstance(part, BinaryExpr) and f"{part.op} {part.rhs}" == "> 0"
+
+
+def _measured(part: Expr) -> bool:
+    return any(isinstance(each, VectorSelector) for each in _walk(part))
+
+
 def _walk(part: Expr) -> Iterator[Expr]:
     yield part
+    for each in _inside(part):
+        yield from _walk(each)
+
+
+def _inside(part: Expr) -> list[Expr]:
     inner: list[object] = []
     if isinstance(part, BinaryExpr):
         inner = [part.lhs, part.rhs]
@@ -51,9 +91,7 @@ def _walk(part: Expr) -> Iterator[Expr]:
         inner = [part.vector_selector]
     else:
         inner = [getattr(part, "expr", None)]
-    for each in inner:
-        if isinstance(each, Expr):
-            yield from _walk(each)
+    return [each for each in inner if isinstance(each, Expr)]
 
 
 def _selector(part: VectorSelector) -> Selector:

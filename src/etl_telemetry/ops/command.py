@@ -13,7 +13,7 @@ from etl_telemetry.ops.kibana.model import JAEGER
 from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 
 _UNUSABLE = 2
-_KINDS = ("rules", "index-templates", "kibana")
+_KINDS = ("rules", "dashboards", "index-templates", "kibana")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,18 +49,20 @@ def run(options: argparse.Namespace) -> int:
         limits = thresholds.parse(options.set)
         try:
             from etl_telemetry.ops.generate import KINDS, Options, write
+
+            given = Options(
+                limits=limits,
+                runbooks=options.runbooks.rstrip("/"),
+                grafana=options.grafana.rstrip("/"),
+                jaeger=options.jaeger.rstrip("/"),
+            )
+            paths = write(KINDS[options.kind], given, options.out or Path())
         except ImportError as error:
+            package = (error.name or "yaml").partition(".")[0]
             raise MissingExtraError(
-                extra="ops", needed_for="etl-telemetry generate", missing=error.name or "yaml"
+                extra="ops", needed_for="etl-telemetry generate", missing=package
             ) from error
-        kind = KINDS[options.kind]
-        given = Options(
-            limits=limits,
-            runbooks=options.runbooks.rstrip("/"),
-            grafana=options.grafana.rstrip("/"),
-            jaeger=options.jaeger.rstrip("/"),
-        )
-        for path in write(kind, given, options.out or Path()):
+        for path in paths:
             sys.stdout.write(f"{path}\n")
     except (ConfigurationError, MissingExtraError) as error:
         sys.stderr.write(f"{error}\n")

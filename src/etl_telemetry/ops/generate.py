@@ -44,9 +44,10 @@ class Kind:
 
 def write(kind: Kind, options: Options, folder: Path) -> list[Path]:
     """Write the files of ``kind`` into ``folder``, which is made; return their paths."""
+    made = kind.make(options)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, text in kind.make(options).items():
+    for name, text in made.items():
         path = folder / name
         path.write_text(text, encoding="utf-8")
         paths.append(path)
@@ -59,6 +60,13 @@ def _rules(options: Options) -> Mapping[str, str]:
         f"{group.name}.yml": head + _yaml(group.as_file(options.runbooks, options.grafana))
         for group in rules.groups(options.limits)
     }
+
+
+def _dashboards(options: Options) -> Mapping[str, str]:
+    # Here, so that who generates rules needs no model of Grafana's format.
+    from etl_telemetry.ops.dashboards import files
+
+    return files(options.limits)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -91,6 +99,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("rules", "prometheus/rules", _rules),
         Kind("index-templates", "elasticsearch/index-templates", _templates),
         Kind("kibana", "kibana", _kibana),
+        Kind("dashboards", "grafana/dashboards", _dashboards),
     )
 }
 """Every kind of files, by its word."""

@@ -1,0 +1,166 @@
+"""Django: rate, errors and duration by route; slow requests, repeated queries, saturation."""
+
+from __future__ import annotations
+
+from etl_telemetry.ops.dashboards.choices import (
+    ENV,
+    ENVIRONMENT,
+    RECORD_ENV,
+    SERVICE,
+    percentiles,
+    quantile,
+    rate,
+    rise,
+    share,
+)
+from etl_telemetry.ops.dashboards.model import (
+    Column,
+    Dashboard,
+    Metrics,
+    Panel,
+    Records,
+    Row,
+    Traces,
+    Variable,
+)
+from etl_telemetry.ops.thresholds import Thresholds
+
+_TOOK = "http_server_request_duration_seconds"
+_COUNT = f"{_TOOK}_count"
+_SERVICE = f'{ENV}, job=~"$service"'
+_ROUTE = f'{_SERVICE}, http_route=~"$route"'
+_BROKEN = 'http_response_status_code=~"5.."'
+_NO_REQUESTS = "No requests"
+
+
+def board(_: Thresholds) -> Dashboard:
+    """Return the dashboard."""
+    route = Variable("route", "Route", f"label_values({_COUNT}{{{_SERVICE}}}, http_route)")
+    return Dashboard(
+        uid="etl-django",
+        title="ETL platform: Django",
+        description="Are requests answered, in time, and without asking the database too often?",
+        variables=(ENVIRONMENT, SERVICE, route),
+        rows=(
+            Row("Requests", (*_requests(), *_routes())),
+            Row("Slow requests and repeated queries", _slow()),
+            Row("Saturation", _saturation()),
+        ),
+    )
+
+
+def _requests() -> tuple[Panel, ...]:
+    by, broken = "sum by (http_route)", f"{_ROUTE}, {_BROKEN}"
+    return (
+        Panel(
+            "Requests",
+            "Requests a second, by route.",
+            (Metrics(f"{by} ({rate(_COUNT, _ROUTE)})", "{{http_route}}"),),
+            unit="reqps", width=8, empty=_NO_REQUESTS,
+        ),
+        Panel(
+            "Errors",
+            "Share of the requests that were answered with 500 or more.",
+            (Metrics(share(f"{by} ({rate(_COUNT, broken)})", f"{by} ({rate(_COUNT, _ROUTE)})"),
+                     "{{http_route}}"),),
+            unit="percentunit", width=8, empty=_NO_REQUESTS,
+        ),
+        Panel(
+            "Duration",
+            "To the last byte of the response: half, 5 % and 1 % took longer. A point leads to a "
+            "trace.",
+            tuple(Metrics(expr, name) for expr, name in percentiles(_TOOK, _ROUTE)),
+            unit="s", width=8, empty=_NO_REQUESTS,
+        ),
+    )  # fmt: skip
+
+
+def _routes() -> tuple[Panel, ...]:
+    by, broken = "sum by (http_route)", f"{_ROUTE}, {_BROKEN}"
+    return (
+        Panel(
+            "Routes",
+            "In the time shown. Requests without a route: no view was found, or a middleware "
+            "answered first.",
+            (Metrics(f"round({by} ({rise(_COUNT, _ROUTE)}))"),
+             Metrics(share(f"{by} ({rise(_COUNT, broken)})", f"{by} ({rise(_COUNT, _ROUTE)})")),
+             Metrics(f"histogram_quantile(0.95, sum by (le, http_route) "
+                     f"({rise(_TOOK + '_bucket', _ROUTE)}))")),
+            "table", width=16, sort="Requests", empty=_NO_REQUESTS,
+            columns=(Column("http_route", "Route"), Column("Value #A", "Requests"),
+                     Column("Value #B", "Errors", "percentunit", ((0.01, "red"),)),
+                     Column("Value #C", "95 %", "s", ((1.0, "orange"),))),
+        ),
+        Panel(
+            "By status code",
+            "Requests in the time shown, rounded.",
+            (Metrics(f"round(sum by (http_response_status_code) ({rise(_COUNT, _ROUTE)}))",
+                     "{{http_response_status_code}}"),),
+            "levels", width=8, now=True, empty=_NO_REQUESTS,
+        ),
+        Panel(
+            "Durations",
+            "How many requests took how long.",
+            (Metrics(f"sum by (le) ({rise(_TOOK + '_bucket', _ROUTE, '$__rate_interval')})"),),
+            "heat", "s", width=12, empty=_NO_REQUESTS,
+        ),
+        Panel(
+            "Failed requests",
+            "Traces of requests that ended with an error.",
+            (Traces({"error": "true", "span.kind": "server"}),),
+            "table", width=12, empty="No trace of a failed request",
+        ),
+    )  # fmt: skip
+
+
+def _slow() -> tuple[Panel, ...]:
+    route = "attributes.http.route"
+    told = (Column(route, "Route"), Column("Count", "Requests"))
+    return (
+        Panel(
+            "Slow routes",
+            "Requests that took longer than their route may: log records slow_request.",
+            (Records(f"event_name:slow_request AND {RECORD_ENV}", by=(route,)),),
+            "table", width=6, columns=told, sort="Requests", empty="No slow request is known",
+        ),
+        Panel(
+            "Too many queries",
+            "Requests with more database queries than their route may send: log records "
+            "high_query_count. Its repeated statement is the N of N+1.",
+            (Records(f"event_name:high_query_count AND {RECORD_ENV}",
+                     by=(route, "attributes.db.query.repeated.text")),),
+            "table", width=18, sort="Requests", empty="No such request is known",
+            columns=(*told, Column("attributes.db.query.repeated.text", "Repeated statement")),
+        ),
+        Panel(
+            "Latest of both",
+            "Each record leads to the trace of its request.",
+            (Records(f"event_name:(slow_request OR high_query_count) AND {RECORD_ENV}"),),
+            "records", width=24, empty="No such request is known",
+        ),
+    )  # fmt: skip
+
+
+def _saturation() -> tuple[Panel, ...]:
+    connected = "database_connect_duration_seconds"
+    return (
+        Panel(
+            "Database connections of processes",
+            "Held open by this service's processes, by what they do.",
+            (Metrics(f"sum by (state) (database_client_connections{{{_SERVICE}}})", "{{state}}"),),
+            "share", width=8,
+        ),
+        Panel(
+            "Connection pools",
+            "Connections of the pools by state, and threads that wait for one.",
+            (Metrics(f"sum by (state) (database_pool_connections{{{_SERVICE}}})", "{{state}}"),
+             Metrics(f"sum(database_pool_waiting{{{_SERVICE}}})", "waiting")),
+            width=8, empty="No pool",
+        ),
+        Panel(
+            "Time to get a connection",
+            "95 % took less, from the server or the pool.",
+            (Metrics(quantile(0.95, connected, _SERVICE, "database_alias"), "{{database_alias}}"),),
+            unit="s", width=8, empty="No connection was made",
+        ),
+    )  # fmt: skip
