@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ __all__ = ["broker", "broker_server"]
 
 PATIENCE = 120.0
 """Seconds until a wait fails: a guard against hangs, no measure of speed."""
+SHORT = (
+    "import django; django.setup()\n"
+    "from apps.pipelines import incidents\n"
+    "incidents.BUSY_SECONDS, incidents.MESSAGES = 2, 20\n"
+    "print(incidents.fill_queue())"
+)
+"""`fill_queue` as it is, but over in two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class Story:
     """The ledger, with one entry per run."""
     query: Query
     """What arrived over OTLP."""
+    waiting: int
+    """Messages in the queue at the end, when the worker was stopped."""
 
     def run(self, pipeline: str, status: str) -> dict[str, Any]:
         """Return the latest run of a pipeline with a status."""
@@ -53,31 +63,37 @@ def wait(look: Callable[[], Any], good: Callable[[Any], bool], data: Path) -> An
 
 @pytest.fixture(scope="module")
 def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story]:
-    """Kill a worker, cancel a run, slow a statement down, and run two pipelines; then stop."""
-    platform = seeded_for_module
+    """Stage every incident, and run two pipelines; then stop."""
+    example = seeded_for_module
     command(broker_server.port, b"FLUSHALL")
     with receiving() as (receiver, query):
-        platform.variables.update(
+        example.variables.update(
             CELERY_BROKER_URL=f"{broker_server.connection_url}/0",
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address,
             OTEL_METRIC_EXPORT_INTERVAL="1000",
         )
         worker = (sys.executable, "-m", "celery", "-A", "etl_platform", "worker")
         options = ("--pool", "prefork", "--concurrency", "2", "--without-gossip")
-        reporter = platform.command("report_runs", "--interval", "0.2")
-        with platform.running(*worker, *options), platform.running(*reporter):
+        reporter = example.command("report_runs", "--interval", "0.2")
+        with example.running(*worker, *options), example.running(*reporter):
             said = {
-                name: platform.manage("incident", name)
-                for name in ("kill_worker", "revoke", "slow_sql")
+                name: example.manage("incident", name)
+                for name in ("kill_worker", "revoke", "slow_sql", "fail_pipeline")
             }
-            platform.manage("run_pipeline", "fleet-aa", "flights-oo-ewr", "--wait")
+            said["busy"] = example.run(
+                sys.executable, "-c", SHORT, DJANGO_SETTINGS_MODULE="etl_platform.settings"
+            ).stdout
+            example.manage("run_pipeline", "fleet-aa", "flights-oo-ewr", "--wait")
             ledger = wait(
-                lambda: json.loads(platform.manage("ledger", "--json", "--runs")),
+                lambda: json.loads(example.manage("ledger", "--json", "--runs")),
                 lambda ledger: not any(ledger["unfinished"].values()),
-                platform.data,
+                example.data,
             )
+            said["stop_worker"] = example.manage("incident", "stop_worker")
+            said["fill_queue"] = example.manage("incident", "fill_queue")
+        waiting = int(command(broker_server.port, b"LLEN", b"celery").strip(b":\r\n"))
         # Worker and reporter have ended in the ordinary way: all that they had has arrived.
-        yield Story(said, ledger, query)
+        yield Story(said, ledger, query, waiting)
 
 
 def test_commands_say_what_they_did(story: Story) -> None:
@@ -87,18 +103,30 @@ def test_commands_say_what_they_did(story: Story) -> None:
     )
     assert "terminated apps.pipelines.tasks.runs.hold" in story.said["revoke"]
     assert story.said["slow_sql"].endswith("keeps the database busy for 5 s\n")
+    assert story.said["fail_pipeline"] == "triggered 6 runs of fleet-aa, which fail\n"
+    assert story.said["stop_worker"] == (
+        f"stopped celery@{platform.node()}. Until it is started again, what is published waits.\n"
+    )
+
+
+def test_queue_fills_behind_busy_workers_and_without_one(story: Story) -> None:
+    """As many runs as the workers have places keep them busy; without a worker all waits."""
+    assert story.said["busy"] == "published 20 messages, and the workers are busy for 2 s\n"
+    assert story.said["fill_queue"] == "published 1500 messages, and there is no worker\n"
+    assert story.waiting == 1500
 
 
 def test_every_run_and_every_delivery_has_its_row(story: Story) -> None:
     """A killed task is done again, a revoked one ends its run; the ledger knows each delivery."""
     assert story.ledger["runs"] == {
-        "flights-yv-lga": {"cancelled": 1, "success": 2},
-        "fleet-aa": {"failed": 1},
+        "flights-yv-lga": {"cancelled": 1, "success": 4},
+        "fleet-aa": {"failed": 7},
         "flights-oo-ewr": {"success": 1},
     }
     assert story.ledger["tasks"] == {
-        "flights-yv-lga": {"other": {"lost": 1, "revoked": 1, "success": 2}},
-        "fleet-aa": {"extract": {"failed": 1}, "other": {"success": 1}},
+        "flights-yv-lga": {"other": {"lost": 1, "revoked": 1, "success": 4}},
+        "fleet-aa": {"extract": {"failed": 7}, "other": {"success": 7}},
+        "unknown": {"other": {"success": 20}},
         "flights-oo-ewr": {
             "extract": {"success": 1},
             "load": {"success": 1},
@@ -145,15 +173,18 @@ def test_incident_without_a_worker_says_what_is_missing(seeded: Any, broker: str
     seeded.variables["CELERY_BROKER_URL"] = broker
     script = (
         "import django; django.setup()\n"
-        "from apps.pipelines import incidents\n"
-        "incidents.PATIENCE = 1.0\n"
+        "from apps.pipelines import incidents, workers\n"
+        "workers.PATIENCE = 1.0\n"
         "try: incidents.revoke()\n"
-        "except incidents.IncidentError as error: print(error)"
+        "except workers.IncidentError as error: print(error)\n"
+        "try: incidents.stop_worker()\n"
+        "except workers.IncidentError as error: print(error)"
     )
     done = seeded.run(
         sys.executable, "-c", script, DJANGO_SETTINGS_MODULE="etl_platform.settings",
         OTEL_SDK_DISABLED="true",
     )  # fmt: skip
-    assert done.stdout.strip().endswith(
-        "Is one running? celery -A etl_platform worker --pool prefork --concurrency 2"
+    assert done.stdout.endswith(
+        "Is one running? celery -A etl_platform worker --pool prefork --concurrency 2\n"
+        "No worker answers: there is none to stop.\n"
     ), done.stderr

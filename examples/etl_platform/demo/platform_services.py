@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import sys
 import urllib.error
@@ -18,6 +19,7 @@ from demo.processes import Fleet, wait_for
 
 FOLDER = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+CELERY = (PYTHON, "-m", "celery", "--app", "etl_platform")
 WEB_WORKERS = 2
 TASK_WORKERS = 2
 
@@ -38,6 +40,7 @@ def environment(options: Options, *, endpoint: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "etl_platform.settings",
         "ETL_PLATFORM_DATA": str(options.data),
         "ETL_PLATFORM_URL": web_address(options),
+        "ETL_TELEMETRY_ALERT_TOKENS": secrets.token_urlsafe(32),
         "CELERY_BROKER_URL": f"redis://127.0.0.1:{options.broker_port}/0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         # A minute is right for production; here somebody waits for the figures.
@@ -71,16 +74,20 @@ def start(fleet: Fleet, options: Options) -> None:
     # First, so that it is stopped last, and drains what the others wrote at their end.
     fleet.start("audit_drain", PYTHON, "manage.py", "audit_drain", "--interval", "0.5")
     fleet.start("report_runs", PYTHON, "manage.py", "report_runs", "--interval", "0.5")
-    celery = (PYTHON, "-m", "celery", "--app", "etl_platform")
-    concurrency = ("--pool", "prefork", "--concurrency", str(TASK_WORKERS))
-    fleet.start("worker", *celery, "worker", *concurrency, "--loglevel", "INFO", grace=30)
+    start_worker(fleet)
     schedule = str(options.data / "beat.pid")
-    fleet.start("beat", *celery, "beat", "--pidfile", schedule, "--loglevel", "INFO")
+    fleet.start("beat", *CELERY, "beat", "--pidfile", schedule, "--loglevel", "INFO")
     bind = f"127.0.0.1:{options.web_port}"
     gunicorn = (PYTHON, "-m", "gunicorn", "etl_platform.wsgi", "--bind", bind)
     fleet.start("web", *gunicorn, "--workers", str(WEB_WORKERS), "--threads", "2")
     login = web_address(options) + "/accounts/login/"
     wait_for("The web server's start", lambda: _answers(login), fleet)
+
+
+def start_worker(fleet: Fleet) -> None:
+    """Start the worker, for the first time or after it has ended."""
+    concurrency = ("--pool", "prefork", "--concurrency", str(TASK_WORKERS))
+    fleet.start("worker", *CELERY, "worker", *concurrency, "--loglevel", "INFO", grace=30)
 
 
 def read_ledger(fleet: Fleet) -> Mapping[str, Any]:

@@ -59,9 +59,12 @@ class Fleet:
         return output.decode()
 
     def start(self, name: str, *command: str, grace: float = 15) -> None:
-        """Start a process that serves."""
-        with (self._logs / f"{name}.log").open("wb") as log:
+        """Start a process that serves; it takes the place of one of its name that has ended."""
+        with (self._logs / f"{name}.log").open("ab") as log:
             handle = self._spawn(command, stdout=log, stderr=subprocess.STDOUT)
+        self._running = [
+            each for each in self._running if each.name != name or each.handle.poll() is None
+        ]
         self._running.append(Process(name, handle, grace))
 
     def check(self) -> None:

@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
-from apps.pipelines import services, staging
+from apps.pipelines import services, staging, workers
 from apps.pipelines.models import Pipeline, PipelineRun
+from apps.pipelines.tasks.runs import wait_in_line
+from apps.pipelines.workers import IncidentError
 from nyc import landing
 
-PATIENCE = 30.0
-"""Seconds to wait for a worker to take a task."""
 VICTIM = Pipeline.Kind.FLIGHTS
-
-
-class IncidentError(RuntimeError):
-    """The incident can't be staged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A task that a worker is executing."""
-
-    task_id: str
-    name: str
-    process: int
-    """The pool child's process id."""
-    worker: str
+BROKEN = Pipeline.Kind.FLEET
+"""Pipelines of this kind fail anyway: the vendor has renamed a column."""
+FAILURES = 6
+"""Enough for PipelineFailureRate, which wants five runs."""
+MESSAGES = 1_500
+"""Enough for HighQueueSize, which wants more than 1,000."""
+BUSY_SECONDS = 230
+"""How long the workers take nothing of the full queue: less than a task's time limit."""
 
 
 def kill_worker() -> str:
     """Kill a pool child in the middle of a task; the task is delivered again."""
     run = _start({"hold": 20})
-    task = _running_task_of(run)
-    _must_be_ours(task)
+    task = workers.running_task_of(run)
+    workers.must_be_ours(task)
     os.kill(task.process, signal.SIGKILL)
     return (
         f"killed process {task.process} of {task.worker} in {task.name} [{task.task_id}], "
@@ -53,7 +42,7 @@ def kill_worker() -> str:
 def revoke() -> str:
     """Cancel a run while its task is executed: the task is revoked and terminated."""
     run = _start({"hold": 60})
-    task = _running_task_of(run)
+    task = workers.running_task_of(run)
     services.cancel(run, reason="Cancelled by an operator.")
     return f"cancelled run {run.pk} and terminated {task.name} [{task.task_id}]"
 
@@ -89,54 +78,54 @@ def slow_sql() -> str:
     return f"run {run.pk} keeps the database busy for 5 s"
 
 
+def stop_worker() -> str:
+    """Stop a worker, as if somebody had forgotten to start it again."""
+    name = workers.stop_one()
+    return f"stopped {name}. Until it is started again, what is published waits."
+
+
+def fail_pipeline() -> str:
+    """Run a pipeline that fails, often enough for an alert."""
+    broken = _pipeline(BROKEN)
+    for _ in range(FAILURES):
+        _start({}, broken)
+    return f"triggered {FAILURES} runs of {broken}, which fail"
+
+
+def fill_queue() -> str:
+    """Keep the workers busy, and publish more messages than a queue should have."""
+    busy = workers.slots()
+    for _ in range(busy):
+        _start({"hold": BUSY_SECONDS})
+    for _ in range(MESSAGES):
+        wait_in_line.delay()
+    held = f"the workers are busy for {BUSY_SECONDS} s" if busy else "there is no worker"
+    return f"published {MESSAGES} messages, and {held}"
+
+
 INCIDENTS: dict[str, Callable[[], str]] = {
     "kill_worker": kill_worker,
     "revoke": revoke,
     "schema": schema,
     "flood": flood,
     "slow_sql": slow_sql,
+    "stop_worker": stop_worker,
+    "fail_pipeline": fail_pipeline,
+    "fill_queue": fill_queue,
 }
 
 
-def _pipeline() -> Pipeline:
-    pipeline = Pipeline.objects.filter(kind=VICTIM).order_by("name").last()
+def _pipeline(kind: str = VICTIM) -> Pipeline:
+    pipeline = Pipeline.objects.filter(kind=kind).order_by("name").last()
     if pipeline is None:
         raise IncidentError("There are no pipelines yet. Fix: manage.py seed")
     return pipeline
 
 
-def _start(options: dict[str, Any]) -> PipelineRun:
+def _start(options: dict[str, Any], pipeline: Pipeline | None = None) -> PipelineRun:
     with transaction.atomic():
         run = services.trigger(
-            _pipeline(), trigger_type=PipelineRun.Trigger.COMMAND, options=options
+            pipeline or _pipeline(), trigger_type=PipelineRun.Trigger.COMMAND, options=options
         )
     run.refresh_from_db()
     return run
-
-
-def _running_task_of(run: PipelineRun) -> Running:
-    """Wait until a worker executes a task of the run."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        for worker, tasks in (current_app.control.inspect(timeout=1).active() or {}).items():
-            for task in tasks:
-                if task["kwargs"].get("run_id") == str(run.pk) and task["worker_pid"]:
-                    return Running(task["id"], task["name"], task["worker_pid"], worker)
-        time.sleep(0.2)
-    raise IncidentError(
-        f"No worker took a task of run {run.pk} within {PATIENCE:g} s. Is one running? "
-        "celery -A etl_platform worker --pool prefork --concurrency 2"
-    )
-
-
-def _must_be_ours(task: Running) -> None:
-    """Make sure that the process is a child of a worker on this host."""
-    stats = current_app.control.inspect([task.worker], timeout=2).stats() or {}
-    children = stats.get(task.worker, {}).get("pool", {}).get("processes", ())
-    host = platform.node()
-    if task.process not in children or task.worker.partition("@")[2] != host:
-        raise IncidentError(
-            f"Process {task.process} is not a pool child of a worker on this host "
-            f"(worker {task.worker}, this host is {host}). "
-            "Run the incident where the worker runs, with the prefork pool."
-        )

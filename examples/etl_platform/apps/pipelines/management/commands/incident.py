@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.pipelines.incidents import INCIDENTS, IncidentError
+from apps.pipelines.incidents import INCIDENTS
+from apps.pipelines.workers import IncidentError
 
 
 class Command(BaseCommand):
