@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The platform's command line: `seed`, `run_pipeline`, `report_runs`, `ledger`, `incident`."""
+"""The platform's command line: `seed`, `run_pipeline`, `ledger`, `incident`."""
 
 import os
 import sys

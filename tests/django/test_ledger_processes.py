@@ -219,6 +219,25 @@ def _log(host: Host) -> str:
     return (host.folder / "process.log").read_text()
 
 
+def test_stopped_drainer_reports_what_ended_last(tmp_path: Path) -> None:
+    """Told to stop, it looks once more: what the others ended at their end is not left behind."""
+    host = made(tmp_path, {"default": "host.sqlite3"})
+    with receiving() as (receiver, query):
+        host.script(END_THREE, OTEL_SDK_DISABLED="true")
+        drain = ("manage.py", "telemetry_ledger", "--interval", "3600")
+        with process(host, *drain, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address) as running:
+            end = time.monotonic() + PATIENCE
+            while sum(counted(query).values()) < 3:
+                assert time.monotonic() < end, _log(host)
+                assert running.poll() is None, _log(host)
+                time.sleep(0.1)
+            host.script(END_THREE, OTEL_SDK_DISABLED="true")
+            running.terminate()
+            assert running.wait(PATIENCE) == 0, _log(host)
+        assert (counted(query), table(host)[1]) == ({"success": 2, "failed": 4}, 0)
+        assert query.series("pipeline.last_success.timestamp") == []  # The observer tells it.
+
+
 def test_request_that_fails_leaves_nothing(host: Host) -> None:
     """`ATOMIC_REQUESTS`: state and entry roll back together with all that the view did."""
     script = """

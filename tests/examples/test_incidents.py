@@ -20,6 +20,8 @@ from support.process import receiving
 
 __all__ = ["broker", "broker_server"]
 
+pytestmark = pytest.mark.timeout(900)  # The first test waits for everything that goes wrong.
+
 PATIENCE = 120.0
 """Seconds until a wait fails: a guard against hangs, no measure of speed."""
 SHORT = (
@@ -42,7 +44,7 @@ class Story:
     query: Query
     """What arrived over OTLP."""
     waiting: int
-    """Messages in the queue at the end, when the worker was stopped."""
+    """Messages in the queue at the end, when the worker had been stopped."""
 
     def run(self, pipeline: str, status: str) -> dict[str, Any]:
         """Return the latest run of a pipeline with a status."""
@@ -74,8 +76,13 @@ def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story
         )
         worker = (sys.executable, "-m", "celery", "-A", "etl_platform", "worker")
         options = ("--pool", "prefork", "--concurrency", "2", "--without-gossip")
-        reporter = example.command("report_runs", "--interval", "0.2")
-        with example.running(*worker, *options), example.running(*reporter):
+        counting = example.command("telemetry_ledger", "--interval", "0.2")
+        observing = example.command("telemetry_observer", "--interval", "1")
+        with (
+            example.running(*observing),
+            example.running(*counting),
+            example.running(*worker, *options),
+        ):
             said = {
                 name: example.manage("incident", name)
                 for name in ("kill_worker", "revoke", "slow_sql", "fail_pipeline")
@@ -91,8 +98,13 @@ def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story
             )
             said["stop_worker"] = example.manage("incident", "stop_worker")
             said["fill_queue"] = example.manage("incident", "fill_queue")
+            wait(
+                lambda: {int(p.value) for s in query.series("celery.worker.up") for p in s.points},
+                lambda values: values == {0, 1},
+                example.data,
+            )
         waiting = int(command(broker_server.port, b"LLEN", b"celery").strip(b":\r\n"))
-        # Worker and reporter have ended in the ordinary way: all that they had has arrived.
+        # All have ended in the ordinary way: what they had has arrived.
         yield Story(said, ledger, query, waiting)
 
 
@@ -145,6 +157,31 @@ def test_runs_are_counted_as_the_ledger_has_them(story: Story) -> None:
     }
     arrived = story.query.sum_latest("pipeline.executions", by=("pipeline.name", "status"))
     assert arrived == counted
+
+
+def test_observer_saw_the_worker_and_its_end(story: Story) -> None:
+    """The worker was up, and then it was not; the queue had what nobody took."""
+    (up,) = story.query.series("celery.worker.up")
+    assert {point.value for point in up.points} == {0, 1}
+    assert up.resource["service.instance.id"] == "observer"
+
+
+def test_runs_and_shared_state_have_one_writer_each(story: Story) -> None:
+    """The ledger counts runs, the observer tells what the run table says now."""
+    writers = {
+        name: {series.resource["service.instance.id"] for series in story.query.series(name)}
+        for name in (
+            "pipeline.executions", "pipeline.execution.duration", "active_pipeline_runs",
+            "pipeline.last_success.timestamp", "celery.queue.size",
+        )
+    }  # fmt: skip
+    assert writers == {
+        "pipeline.executions": {"ledger"},
+        "pipeline.execution.duration": {"ledger"},
+        "active_pipeline_runs": {"observer"},
+        "pipeline.last_success.timestamp": {"observer"},
+        "celery.queue.size": {"observer"},
+    }
 
 
 def test_each_run_is_one_trace(story: Story) -> None:

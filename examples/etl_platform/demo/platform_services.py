@@ -70,10 +70,10 @@ def start_broker(fleet: Fleet, options: Options) -> None:
 
 
 def start(fleet: Fleet, options: Options) -> None:
-    """Start drainer, reporter, worker, beat and web; return when the web server answers."""
-    # First, so that it is stopped last, and drains what the others wrote at their end.
-    fleet.start("audit_drain", PYTHON, "manage.py", "audit_drain", "--interval", "0.5")
-    fleet.start("report_runs", PYTHON, "manage.py", "report_runs", "--interval", "0.5")
+    """Start observer, ledger, worker, beat and web; return when the web server answers."""
+    # First, so that they are stopped last, and see how the others end.
+    fleet.start("observer", PYTHON, "manage.py", "telemetry_observer", "--interval", "2")
+    fleet.start("ledger", PYTHON, "manage.py", "telemetry_ledger", "--interval", "0.5")
     start_worker(fleet)
     schedule = str(options.data / "beat.pid")
     fleet.start("beat", *CELERY, "beat", "--pidfile", schedule, "--loglevel", "INFO")
@@ -93,7 +93,7 @@ def start_worker(fleet: Fleet) -> None:
 def read_ledger(fleet: Fleet) -> Mapping[str, Any]:
     """Ask the platform what really happened."""
     ledger: dict[str, Any] = json.loads(
-        fleet.run("ledger", PYTHON, "manage.py", "ledger", "--json")
+        fleet.run("read_ledger", PYTHON, "manage.py", "ledger", "--json")
     )
     return ledger
 

@@ -9,6 +9,7 @@
 | `ETL_PLATFORM_DATA` | folder for SQLite, landing zone, staging, logs | `data/` |
 | `ETL_PLATFORM_URL` | where the web server answers | `http://127.0.0.1:8000` |
 | `ETL_PLATFORM_TRACE_URL` | link to a trace, with `{trace_id}` | no link |
+| `ETL_TELEMETRY_ALERT_TOKENS` | what Alertmanager shows at `/api/alerts/webhook` | it is refused |
 | `DJANGO_SECRET_KEY`, `DJANGO_ALLOWED_HOSTS`, `DJANGO_DEBUG` | as in every Django project | |
 """
 
@@ -104,10 +105,6 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Fail a request within seconds, not minutes, when the broker is down.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5}
 
-LEDGER_BEGINS = 1735689600.0
-"""Unix time before the ledger's first run: where the reporter's sums begin. Never change it."""
-RUN_DEADLINE_SECONDS = 3600
-"""A run that is still active after this time is ended as lost."""
 AIRPORTS_PAGE_SIZE = 100
 AIRPORTS_REFUSE_EVERY = 20
 """The reference API answers every twentieth call with 429, as busy APIs do; 0 is never."""
@@ -118,9 +115,30 @@ ETL_TELEMETRY: dict[str, object] = {
     "SERVICE_NAME": "etl-platform",
     # Commands of our own that do nothing worth telling, besides Django's, which are known.
     "SILENT_COMMANDS": ["seed", "ledger"],
+    # What telemetry reads: figures, active runs, last successes, and which runs to count.
+    "MODELS": {
+        "organization": {"model": "accounts.Organization", "name": "code"},
+        "pipeline": "pipelines.Pipeline",
+        "run": "pipelines.PipelineRun",
+        "task_run": {"model": "pipelines.TaskRun", "rows": ["steps.load.processed"]},
+        "connector": {"model": "connectors.Connector", "type": "kind"},
+    },
+    # A run that is still active after this many seconds is ended as lost.
+    "RUN_DEADLINE": 3600,
+    # Who creates, changes and deletes these is in the audit trail.
+    "AUDIT_MODELS": [
+        "accounts.ApiToken",
+        "accounts.Membership",
+        "accounts.Organization",
+        "connectors.Connector",
+        "pipelines.Pipeline",
+        "pipelines.Schedule",
+    ],
+    "AUDIT_TENANT_FIELD": "organization__code",
+    "AUDIT_HEADS_FILE": str(DATA_DIR / "audit-heads.jsonl"),
     # The pipelines call the platform's own API: such a request goes on in its caller's trace.
     "TRUSTED_NETWORKS": ["127.0.0.0/8", "::1"],
 }
-if sys.argv[1:2] == ["report_runs"]:
-    # The reporter continues its own series after a restart: see apps/pipelines/reporter.py.
-    ETL_TELEMETRY["SERVICE_INSTANCE_ID"] = "ledger-reporter"
+if sys.argv[1:2] == ["telemetry_ledger"]:
+    # It continues the series of the one before it.
+    ETL_TELEMETRY["SERVICE_INSTANCE_ID"] = "ledger"

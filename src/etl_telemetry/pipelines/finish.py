@@ -110,6 +110,9 @@ def conclude(end: report.Finish, *, claim: Claim | None) -> bool:
         return False
     with guard.absorb("reporting the end of a run"):
         report.finished(end)
+        # Where a ledger decides, the observer reads it from the run table instead.
+        if end.status == RunStatus.SUCCESS:
+            metrics.record_last_success(end.run.name, end.run.organization, end.ended_ns / 1e9)
     return True
 
 

@@ -125,8 +125,6 @@ def finished(finish: Finish, *, is_audited: bool = False) -> None:
         metrics.record_pipeline_execution(
             run.name, run.organization, finish.status, finish.duration
         )
-        if finish.status == RunStatus.SUCCESS:
-            metrics.record_last_success(run.name, run.organization, finish.ended_ns / 1e9)
         emit(finish)
         _log_finished(finish)
         if not is_audited:

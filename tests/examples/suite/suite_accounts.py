@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib.auth import get_user_model
 from django.test import TestCase
 
@@ -92,5 +94,7 @@ class Credentials(TestCase):
         self.post('{"token": "new"}')
         row = AuditRow.objects.get(name="connector_updated")
         assert (row.resource_id, row.actor) == (str(self.connector.pk), str(self.user.pk))
-        assert "entered_credentials" in row.details
+        told = json.loads(row.details)
+        assert [told[word]["credentials"] for word in ("before", "after")] == ["REDACTED"] * 2
+        assert row.organization == self.connector.organization.code
         assert "s3cret" not in str(vars(row))

@@ -114,7 +114,6 @@ class Pages(PortalCase):
             "pipeline",
             "pipelinerun",
             "taskrun",
-            "runoutbox",
             f"pipelinerun/{run.pk}/change",
         ):
             assert self.client.get(f"/admin/pipelines/{page}/").status_code == 200, page

@@ -20,11 +20,12 @@ from kombu.exceptions import OperationalError
 from apps.accounts.models import User
 from apps.pipelines import ledger, services, staging
 from apps.pipelines.incidents import schema
-from apps.pipelines.models import Pipeline, PipelineRun, RunOutbox, TaskRun
-from apps.pipelines.reporter import Reporter
+from apps.pipelines.models import Pipeline, PipelineRun, TaskRun
 from apps.pipelines.seeding import seed
 from apps.pipelines.tasks.runs import start_scheduled_run
 from apps.warehouse.models import DelayLine, Flight, Observation, QuarantinedFlight
+from etl_telemetry.django.audit.models import AuditRow
+from etl_telemetry.django.ledger import end_overdue, finish_run
 from nyc.schema import SchemaError
 
 Status = PipelineRun.Status
@@ -124,31 +125,6 @@ class Life(PlatformCase):
         run.refresh_from_db()
         assert run.status == Status.SUCCESS
 
-    def test_first_finisher_wins(self) -> None:
-        """A second finish changes nothing, and writes no second row for the reporter."""
-        run = self.unpublished()
-        assert services.finish(run.pk, Status.FAILED, error="first")
-        assert not services.finish(run.pk, Status.SUCCESS)
-        run.refresh_from_db()
-        assert (run.status, run.error) == (Status.FAILED, "first")
-        assert list(RunOutbox.objects.values_list("run_id", "status")) == [(run.pk, "failed")]
-
-    def test_status_and_outbox_commit_together(self) -> None:
-        """Where the outbox can't be written, the run has not ended."""
-        run = self.unpublished()
-        broken = patch.object(RunOutbox.objects, "create", side_effect=KeyError)
-        with broken, contextlib.suppress(KeyError):
-            services.finish(run.pk, Status.SUCCESS)
-        run.refresh_from_db()
-        assert run.status == Status.PENDING
-
-    def test_outbox_keeps_the_facts_of_its_time(self) -> None:
-        """Renaming a pipeline later does not change what was counted."""
-        run = self.unpublished()
-        services.finish(run.pk, Status.SUCCESS)
-        Pipeline.objects.filter(pk=run.pipeline_id).update(name="renamed")
-        assert ledger.dump()["runs"] == {"flights-oo-ewr": {"success": 1}}
-
     def test_unreachable_broker_fails_the_run(self) -> None:
         """A run whose tasks can't be published ends as failed, with the reason."""
         with patch(
@@ -159,12 +135,14 @@ class Life(PlatformCase):
         assert run.error == "The broker can't be reached: connection refused"
 
     def test_tasks_of_a_cancelled_run_do_nothing(self) -> None:
-        """A task that is delivered after its run was cancelled reads no row."""
+        """A run is cancelled once, and that is audited; a task that comes later reads no row."""
         run = self.unpublished()
         with patch.object(current_app.control, "revoke") as revoke:
             assert services.cancel(run, reason="Enough.")
             assert not services.cancel(run, reason="Again.")
         assert revoke.call_count == 1
+        events = AuditRow.objects.filter(name="pipeline_execution_cancelled")
+        assert list(events.values_list("resource_id", "organization")) == [(str(run.pk), "OO")]
         services.publish(run.pk)
         assert ledger.dump()["rows"] == {}
         assert not Flight.objects.exists()
@@ -172,11 +150,12 @@ class Life(PlatformCase):
     def test_overdue_run_is_lost_once(self) -> None:
         """A run that nobody finishes in time is ended as lost, a younger one is not."""
         old, _ = self.unpublished(), self.unpublished()
-        long_ago = timezone.now() - timedelta(seconds=settings.RUN_DEADLINE_SECONDS + 1)
+        seconds = settings.ETL_TELEMETRY["RUN_DEADLINE"]
+        long_ago = timezone.now() - timedelta(seconds=seconds + 1)
         PipelineRun.objects.filter(pk=old.pk).update(started_at=long_ago)
-        assert (services.end_overdue(), services.end_overdue()) == (1, 0)
+        assert (end_overdue(), end_overdue()) == (1, 0)
         old.refresh_from_db()
-        assert (old.status, old.error) == ("lost", "Nobody finished the run within 3600 s.")
+        assert (old.status, old.error) == ("lost", "Nobody finished the run in time.")
 
     def test_run_again_is_the_next_attempt(self) -> None:
         """Running again keeps the options and counts the attempt."""
@@ -313,12 +292,13 @@ class Ledger(PlatformCase):
 
     def test_unfinished_work_is_named(self) -> None:
         """The dump says what is under way, so that nobody compares too early."""
+        before = ledger.dump()["unfinished"]["unreported_events"]
         self.unpublished()
         done = self.unpublished()
-        services.finish(done.pk, Status.SUCCESS)
-        assert ledger.dump()["unfinished"] == {"runs": 1, "tasks": 0, "unreported_runs": 1}
-        assert Reporter(flush=lambda: True).report() == 1
-        assert ledger.dump()["unfinished"] == {"runs": 1, "tasks": 0, "unreported_runs": 0}
+        finish_run(done, Status.SUCCESS)
+        assert ledger.dump()["unfinished"] == {
+            "runs": 1, "tasks": 0, "unreported_runs": 1, "unreported_events": before,
+        }  # fmt: skip
 
     def test_list_of_runs_is_complete(self) -> None:
         """With `--runs` the dump tells about each run what the API tells."""
@@ -329,29 +309,6 @@ class Ledger(PlatformCase):
             "flights-oo-ewr", "OO", "success", "manual",
         )  # fmt: skip
         assert len(told["trace_id"]) == 32
-
-
-class Reporting(PlatformCase):
-    def test_flush_that_fails_is_repeated_without_counting_twice(self) -> None:
-        """A row is folded once, and reported when a flush has succeeded."""
-        services.finish(self.unpublished().pk, Status.SUCCESS)
-        answers = [False, True]
-        reporter = Reporter(flush=lambda: answers.pop(0))
-        with patch("apps.pipelines.reporter.finish_run") as finish_run:
-            assert (reporter.report(), reporter.report(), reporter.report()) == (0, 1, 0)
-        assert finish_run.call_count == 1
-
-    def test_restart_replays_what_was_reported(self) -> None:
-        """A new reporter counts the reported rows again, and only those."""
-        reported, waiting = self.unpublished(), self.unpublished()
-        services.finish(reported.pk, Status.SUCCESS)
-        Reporter(flush=lambda: True).report()
-        services.finish(waiting.pk, Status.FAILED)
-        with patch("apps.pipelines.reporter.metrics.rebuild_pipeline_executions") as rebuild:
-            assert Reporter(flush=lambda: True).replay() == 1
-        row = RunOutbox.objects.get(run=reported)
-        (executions,) = rebuild.call_args.args
-        assert list(executions) == [("flights-oo-ewr", "OO", "success", row.seconds)]
 
 
 class Staging(PlatformCase):

@@ -1,4 +1,4 @@
-"""The example platform as a team runs it: PostgreSQL, Redis protocol, web, worker, beat, reporter.
+"""The example platform as a team runs it: PostgreSQL, Redis protocol, all of its services.
 
 `examples/etl_platform` has to be on the path: its `demo` knows how to start and use the platform.
 """

@@ -6,10 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 
 from apps.connectors.models import Connector
-from etl_telemetry import audit
 
 
 class ConnectorForm(forms.ModelForm):
@@ -41,16 +39,3 @@ class ConnectorAdmin(admin.ModelAdmin):
     list_display = ("name", "kind", "organization", "is_active", "updated_at")
     list_filter = ("kind", "organization")
     search_fields = ("name",)
-
-    def save_model(
-        self, request: HttpRequest, obj: Connector, form: forms.ModelForm, change: bool
-    ) -> None:
-        """Save, and say in the audit trail which fields changed: names, never values."""
-        super().save_model(request, obj, form, change)
-        audit.record(
-            "connector_updated" if change else "connector_created",
-            resource={"type": "connector", "id": obj.pk},
-            organization=obj.organization.code,
-            actor=request.user.pk,
-            details={"connector": obj.name, "changed": sorted(form.changed_data)},
-        )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +19,9 @@ from nyc import landing, schema
 
 logger = logging.getLogger(__name__)
 
+BREATH = 0.1
+"""Seconds that are worth waiting for."""
+
 
 @contextmanager
 def read_csv(connector: Connector, needed: Sequence[str]) -> Iterator[tuple[Any, tuple[int, ...]]]:
@@ -24,9 +29,10 @@ def read_csv(connector: Connector, needed: Sequence[str]) -> Iterator[tuple[Any,
 
     Raises `SourceError` when there is no such file and `nyc.schema.SchemaError` when a
     column is missing. A column that the owner of the source renamed can be mapped in
-    the connector's options: `{"columns": {"tail_number": "tailnum"}}`.
+    the connector's options: `{"columns": {"tail_number": "tailnum"}}`. An owner who wants
+    to be read gently says how fast there: `{"rows_per_second": 2000}`.
     """
-    path = landing.prepare(settings.DATA_DIR) / connector.options["path"]
+    path = _path(connector)
     with log_context(connector=connector.name), connector_operation("file", "read"):
         logger.debug("source_opened", extra={"path": connector.options["path"]})
         try:
@@ -37,7 +43,29 @@ def read_csv(connector: Connector, needed: Sequence[str]) -> Iterator[tuple[Any,
                 f"in the landing zone {path.parent}. Has the source delivered?"
             ) from error
         with stream:
-            rows = csv.reader(stream)
+            rows: Iterator[list[str]] = csv.reader(stream)
             header = next(rows, [])
             renamed = connector.options.get("columns")
+            if speed := connector.options.get("rows_per_second"):
+                rows = _gently(rows, speed)
             yield rows, schema.positions(header, needed, source=path.name, renamed=renamed)
+
+
+def count_rows(connector: Connector) -> int:
+    """Return how many rows the connector's file has after its header."""
+    with _path(connector).open("rb") as stream:
+        return sum(1 for _ in stream) - 1
+
+
+def _path(connector: Connector) -> Path:
+    return landing.prepare(settings.DATA_DIR) / connector.options["path"]
+
+
+def _gently(rows: Iterable[list[str]], rows_per_second: float) -> Iterator[list[str]]:
+    """Hand rows on no faster than the owner of the source allows."""
+    begin = time.monotonic()
+    for number, row in enumerate(rows):
+        ahead = number / rows_per_second - (time.monotonic() - begin)
+        if ahead > BREATH:
+            time.sleep(ahead)
+        yield row

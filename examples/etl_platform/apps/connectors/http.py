@@ -19,12 +19,16 @@ TIMEOUT = (3.05, 30)
 
 
 def session(connector: Connector) -> requests.Session:
-    """Return a session that keeps its connection and carries the connector's token."""
+    """Return a session that keeps its connection and carries the connector's token.
+
+    That its credentials are used is in the audit trail: once, not for each page.
+    """
     new = requests.Session()
     new.headers["Accept"] = "application/json"
     token = connector.credentials.get("token")
     if token:
-        new.headers["Authorization"] = f"Bearer {token}"
+        with connector_operation("http", "sign_in", credentials=connector.pk):
+            new.headers["Authorization"] = f"Bearer {token}"
     return new
 
 

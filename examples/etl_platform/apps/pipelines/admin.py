@@ -1,4 +1,4 @@
-"""Administration of pipelines and schedules; a look at runs, deliveries and the outbox."""
+"""Administration of pipelines and schedules; a look at runs and deliveries."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.pipelines import services
-from apps.pipelines.models import Pipeline, PipelineRun, RunOutbox, Schedule, TaskRun
+from apps.pipelines.models import Pipeline, PipelineRun, Schedule, TaskRun
 from apps.warehouse.admin import ReadOnlyAdmin
-from etl_telemetry import audit
 
 
 class ScheduleInline(admin.StackedInline):
@@ -43,17 +42,10 @@ class PipelineAdmin(admin.ModelAdmin):
     def save_model(
         self, request: HttpRequest, obj: Pipeline, form: forms.ModelForm, change: bool
     ) -> None:
-        """Save, and write it into the audit trail."""
+        """Remember who created it."""
         if not change:
             obj.created_by = request.user
         super().save_model(request, obj, form, change)
-        audit.record(
-            "pipeline_updated" if change else "pipeline_created",
-            resource={"type": "pipeline", "id": obj.pk},
-            organization=obj.organization.code,
-            actor=request.user.pk,
-            details={"pipeline_name": obj.name, "changed": sorted(form.changed_data)},
-        )
 
 
 class TaskRunInline(admin.TabularInline):
@@ -95,11 +87,3 @@ class TaskRunAdmin(ReadOnlyAdmin):
 
     list_display = ("task_name", "pipeline_name", "status", "attempt", "worker", "started_at")
     list_filter = ("status", "task_type")
-
-
-@admin.register(RunOutbox)
-class RunOutboxAdmin(ReadOnlyAdmin):
-    """What is to be reported, and what was."""
-
-    list_display = ("pipeline_name", "status", "finished_at", "reported_at")
-    list_filter = ("status",)

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Count
 
-from apps.pipelines.models import PipelineRun, RunOutbox, TaskRun
+from apps.pipelines.models import PipelineRun, TaskRun
+from etl_telemetry.django import audit, ledger
 
 COUNTS = ("read", "processed", "rejected", "skipped")
 Nested = dict[str, Any]
@@ -30,7 +31,8 @@ def dump(*, with_runs: bool = False) -> Nested:
 
 def _runs() -> Nested:
     result: Nested = defaultdict(dict)
-    grouped = RunOutbox.objects.values_list("pipeline_name", "status").order_by()
+    ended = PipelineRun.objects.exclude(status__in=PipelineRun.ACTIVE)
+    grouped = ended.values_list("pipeline__name", "status").order_by()
     for pipeline, status, number in grouped.annotate(number=Count("id")):
         result[pipeline][status] = number
     return _sorted(result)
@@ -62,7 +64,8 @@ def _unfinished() -> dict[str, int]:
     return {
         "runs": PipelineRun.objects.filter(status__in=PipelineRun.ACTIVE).count(),
         "tasks": TaskRun.objects.filter(status=TaskRun.Status.RUNNING).count(),
-        "unreported_runs": RunOutbox.objects.filter(reported_at=None).count(),
+        "unreported_runs": ledger.waiting(),
+        "unreported_events": audit.waiting(),
     }
 
 

@@ -17,6 +17,15 @@ def problems(config: Config) -> list[str]:
     return watching.problems(config.audit_models, config.audit_hidden_fields)
 
 
+def waiting() -> int:
+    """Return how many committed events were not delivered yet, in all databases."""
+    from django.db import connections
+
+    from etl_telemetry.django.audit import drain, store
+
+    return sum(drain.waiting(alias) for alias in connections if store.is_migrated(alias))
+
+
 class _State:
     """How to undo what is connected in this process."""
 

@@ -7,6 +7,7 @@ from etl_telemetry.django.ledger.state import (
     active_runs,
     end_overdue,
     last_successes,
+    waiting,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "end_overdue",
     "finish_run",
     "last_successes",
+    "waiting",
 ]

@@ -22,6 +22,8 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger.entries import microseconds
 from etl_telemetry.django.ledger.finish import finish_run
+from etl_telemetry.django.ledger.models import RunEnd
+from etl_telemetry.django.ledger.tables import ready
 from etl_telemetry.logs.aloud import aloud
 
 _log = logging.getLogger("etl_telemetry.django")
@@ -86,6 +88,17 @@ def last_successes() -> Mapping[tuple[str, str], float]:
             key = (str(name), str(rest[0]) if rest else UNKNOWN)
             found[key] = max(found.get(key, 0.0), microseconds(last) / 1e6)
     return found
+
+
+def waiting() -> int:
+    """Return how many runs ended and are not reported yet, in all databases.
+
+    Zero says that the counters are what the run table says. Runs that ended by SQL or bulk
+    updates are known within a minute.
+    """
+    outbox = RunEnd.objects.filter(stage__lt=RunEnd.REPORTED).order_by()
+    aliases = [alias for alias in mapping.current().databases if ready(alias)]
+    return sum(outbox.using(alias).count() for alias in aliases)
 
 
 def end_overdue(*, now: datetime | None = None) -> int:

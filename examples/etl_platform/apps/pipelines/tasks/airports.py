@@ -10,13 +10,14 @@ from celery import shared_task
 from django.db import transaction
 
 from apps.connectors import http
-from apps.pipelines import services, staging
+from apps.pipelines import staging
 from apps.pipelines.models import PipelineRun
 from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask, open_run
 from apps.warehouse import queries
 from apps.warehouse.models import Route
 from etl_telemetry import span
+from etl_telemetry.django.ledger import finish_run
 from nyc import airports
 
 
@@ -84,5 +85,5 @@ def load_airports(*, run_id: str, pipeline_name: str) -> None:
             Route.objects.filter(carrier=carrier).delete()
             Route.objects.bulk_create(Route(carrier=carrier, **route) for route in routes)
         tally.read = tally.processed = len(routes)
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
     staging.discard(run_id)

@@ -8,12 +8,13 @@ from celery import shared_task
 from django.conf import settings
 from django.db import transaction
 
-from apps.pipelines import services, staging
+from apps.pipelines import staging
 from apps.pipelines.models import PipelineRun
 from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask, open_run
 from apps.warehouse import queries
 from apps.warehouse.models import DelayLine
+from etl_telemetry.django.ledger import finish_run
 from nyc import delays, landing
 
 MONTHS = range(1, 13)
@@ -69,5 +70,5 @@ def load_delays(*, run_id: str, pipeline_name: str) -> None:
             DelayLine.objects.filter(carrier=carrier).delete()
             DelayLine.objects.bulk_create(lines)
         tally.read = tally.processed = len(lines)
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
     staging.discard(run_id)

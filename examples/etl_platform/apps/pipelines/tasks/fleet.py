@@ -11,12 +11,13 @@ from celery import shared_task
 from django.db import transaction
 
 from apps.connectors import files
-from apps.pipelines import services, staging
+from apps.pipelines import staging
 from apps.pipelines.models import PipelineRun
 from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask, open_run
 from apps.warehouse.bulk import insert_csv
 from apps.warehouse.models import Plane
+from etl_telemetry.django.ledger import finish_run
 
 SOURCE_COLUMNS = ("tailnum", "manufacturer", "model", "seats")
 LOADED = ("carrier", *SOURCE_COLUMNS)
@@ -64,5 +65,5 @@ def load_fleet(*, run_id: str, pipeline_name: str) -> None:
             Plane.objects.filter(carrier=run.pipeline.options["carrier"]).delete()
             path = staging.folder(run_id) / "planes.csv"
             tally.read = tally.processed = insert_csv(Plane, LOADED, path)
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
     staging.discard(run_id)

@@ -6,12 +6,13 @@ from celery import shared_task
 from django.db import transaction
 
 from apps.connectors import files
-from apps.pipelines import services, staging
+from apps.pipelines import staging
 from apps.pipelines.models import PipelineRun
 from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask, open_run
 from apps.warehouse.bulk import insert_csv
 from apps.warehouse.models import Flight, QuarantinedFlight
+from etl_telemetry.django.ledger import finish_run
 from nyc import flights
 from nyc.flights import FLOWN, QUARANTINED, SOURCE_COLUMNS
 
@@ -66,5 +67,5 @@ def load_flights(*, run_id: str, pipeline_name: str) -> None:
             loaded = insert_csv(Flight, FLOWN, files_folder / "flown.csv")
             insert_csv(QuarantinedFlight, QUARANTINED, files_folder / "quarantined.csv")
         tally.read = tally.processed = loaded
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
     staging.discard(run_id)

@@ -10,6 +10,7 @@ from apps.pipelines import services, staging
 from apps.pipelines.models import Pipeline, PipelineRun, TaskRun
 from apps.pipelines.steps import counted_step
 from apps.pipelines.tasks.base import RunTask
+from etl_telemetry.django.ledger import finish_run
 
 
 @shared_task
@@ -31,17 +32,19 @@ def fail_run(task_id: str, *, run_id: str, pipeline_name: str) -> None:
         if failed
         else f"Task {task_id} failed without a word: its worker died, or its time was up."
     )
-    services.finish(run_id, PipelineRun.Status.FAILED, error=error)
+    finish_run(run_id, PipelineRun.Status.FAILED, error=error)
     staging.discard(run_id)
 
 
 @shared_task(base=RunTask, bind=True)
 def hold(self: RunTask, *, run_id: str, pipeline_name: str, seconds: float) -> None:
     """Keep a worker busy, once: what the incidents kill or revoke. Ends its run."""
-    with counted_step("hold"):
-        if not self.lost_deliveries():
-            time.sleep(seconds)
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    with counted_step("hold") as tally:
+        end = time.monotonic() + (0 if self.lost_deliveries() else seconds)
+        while (left := end - time.monotonic()) > 0:
+            tally.is_alive()
+            time.sleep(min(left, 1))
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
 
 
 @shared_task(base=RunTask)
@@ -51,7 +54,7 @@ def query_slowly(*, run_id: str, pipeline_name: str, seconds: float) -> None:
 
     with counted_step("query") as tally:
         tally.read = tally.processed = slow_query(seconds)
-    services.finish(run_id, PipelineRun.Status.SUCCESS)
+    finish_run(run_id, PipelineRun.Status.SUCCESS)
 
 
 @shared_task
