@@ -118,6 +118,16 @@ ETL_TELEMETRY: dict[str, object] = {
     "SERVICE_NAME": "etl-platform",
     # Commands of our own that do nothing worth telling, besides Django's, which are known.
     "SILENT_COMMANDS": ["seed", "ledger"],
+    # What telemetry reads: figures, active runs, last successes, and which runs to count.
+    "MODELS": {
+        "organization": {"model": "accounts.Organization", "name": "code", "members": "members"},
+        "pipeline": "pipelines.Pipeline",
+        "run": "pipelines.PipelineRun",
+        "task_run": {"model": "pipelines.TaskRun", "rows": ["steps.load.processed"]},
+        "connector": {"model": "connectors.Connector", "type": "kind"},
+    },
+    # The dashboard at /monitoring/ leads to the trace of each run.
+    "DASHBOARD_LINKS": {"Trace": TRACE_URL} if TRACE_URL else {},
     # The pipelines call the platform's own API: such a request goes on in its caller's trace.
     "TRUSTED_NETWORKS": ["127.0.0.0/8", "::1"],
 }

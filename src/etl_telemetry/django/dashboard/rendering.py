@@ -25,7 +25,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 @cache
 def _engine() -> Engine:
     # Not a backend of Django's: that would import the template tags of every app of the host.
-    return Engine(dirs=[_TEMPLATES], builtins=["etl_telemetry.django.dashboard.filters"])
+    return Engine(dirs=[str(_TEMPLATES)], builtins=["etl_telemetry.django.dashboard.filters"])
 
 
 def render(request: HttpRequest, name: str, facts: Mapping[str, Any]) -> HttpResponse:
