@@ -108,10 +108,27 @@ def stack(session: nox.Session) -> None:
     session.run("pytest", *where, *session.posargs, interrupt_timeout=60, terminate_timeout=10)
 
 
+def need_chromium(session: nox.Session) -> None:
+    """Install the browser of tests/browser where it lacks and we may; else say how."""
+    if shutil.which("chromium"):
+        return
+    if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+        session.run("apt-get", "update", "-qq", external=True)
+        install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium")
+        session.run(*install, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True)
+        return
+    session.error(
+        "tests/browser needs the program `chromium`. Fix: sudo apt-get install chromium,"
+        " or name the tests that you want: nox -s tests -- tests/django"
+    )
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel; arguments go to pytest."""
     install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
+    if not session.posargs or any("browser" in argument for argument in session.posargs):
+        need_chromium(session)
     parallel = [] if session.posargs else ["-n", "2", "--dist", "loadgroup"]
     session.run("pytest", *parallel, *session.posargs)
 

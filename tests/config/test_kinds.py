@@ -90,6 +90,7 @@ ANY = st.recursive(
         (several.ATTRIBUTES, {"shard": 3, "zones": ["a", "b"]}, {"shard": 3, "zones": ["a", "b"]}),
         (several.TASK_TYPES, "shop.fetch_*=extract", {"shop.fetch_*": "extract"}),
         (several.MODELS, '{"run": {"model": "shop.Run"}}', {"run": {"model": "shop.Run"}}),
+        (several.CALLABLE, "shop.rules:see", "shop.rules:see"),
         (several.INSTALLED_PROPAGATORS, "tracecontext,none", ("tracecontext", "none")),
     ],
 )  # fmt: skip
@@ -117,6 +118,7 @@ def test_kind_reads_text_and_python_values(kind: Kind, raw: object, value: objec
         (several.HEADERS, "novalue"), (several.HEADERS, "a b=c"), (several.HEADERS, "a=%FF"),
         (several.HEADERS, {"a": 1}), (several.HEADERS, {1: "a"}), (several.HEADERS, ["a=b"]),
         (several.HEADERS, "a=b%0Ac"), (several.ATTRIBUTES, {"a": None}),
+        (several.CALLABLE, "shop.rules"), (several.CALLABLE, "a:b,c:d"),
         (several.MODELS, "run=shop.Run"), (several.MODELS, "[1]"), (several.MODELS, {"run": 7}),
         (several.ATTRIBUTES, {"a": [1, "b"]}), (several.ATTRIBUTES, {"a": [["b"]]}),
         (several.ATTRIBUTES, {"a": float("nan")}), (several.INSTALLED_PROPAGATORS, "tracecontex"),

@@ -127,6 +127,7 @@ def _serve(fleet: Fleet, console: Console, options: Options, seeded: dict[str, s
     console.print(
         f"platform   {address}/  user {seeded['username']}, password {seeded['password']}"
     )
+    console.print(f"dashboard  {address}/monitoring/  the same user")
     console.print(f"telemetry  http://127.0.0.1:{options.otlp_port}/api/v1/traces")
     console.print(f"logs       {options.data / 'logs'}")
     try:

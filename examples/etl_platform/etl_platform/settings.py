@@ -117,7 +117,7 @@ ETL_TELEMETRY: dict[str, object] = {
     "SILENT_COMMANDS": ["seed", "ledger"],
     # What telemetry reads: figures, active runs, last successes, and which runs to count.
     "MODELS": {
-        "organization": {"model": "accounts.Organization", "name": "code"},
+        "organization": {"model": "accounts.Organization", "name": "code", "members": "members"},
         "pipeline": "pipelines.Pipeline",
         "run": "pipelines.PipelineRun",
         "task_run": {"model": "pipelines.TaskRun", "rows": ["steps.load.processed"]},
@@ -136,6 +136,8 @@ ETL_TELEMETRY: dict[str, object] = {
     ],
     "AUDIT_TENANT_FIELD": "organization__code",
     "AUDIT_HEADS_FILE": str(DATA_DIR / "audit-heads.jsonl"),
+    # The dashboard at /monitoring/ leads to the trace of each run.
+    "DASHBOARD_LINKS": {"Trace": TRACE_URL} if TRACE_URL else {},
     # The pipelines call the platform's own API: such a request goes on in its caller's trace.
     "TRUSTED_NETWORKS": ["127.0.0.0/8", "::1"],
 }

@@ -167,6 +167,12 @@ def _models(value: object) -> dict[str, Any]:
     }
 
 
+def _one(found: tuple[str, ...]) -> str:
+    if len(found) != 1:
+        raise WrongValue
+    return found[0]
+
+
 def by_name(kind: Kind, *, allowed: str) -> Kind:
     """Return the kind of maps from names to values of another kind.
 
@@ -220,6 +226,10 @@ ATTRIBUTES = pairs(
 CALLABLES = names(
     allowed="functions such as package.module:function, separated by commas",
     pattern=re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"),
+)
+CALLABLE = Kind(
+    "a function such as package.module:function",
+    lambda value: _one(CALLABLES.parse(value)),
 )
 TASK_TYPES = pairs(
     allowed="patterns of task names with their types, such as shop.fetch_*=extract", key=_NAME

@@ -13,6 +13,7 @@ from etl_telemetry.config import kinds, several
 from etl_telemetry.config.endpoints import ENDPOINT, URL
 from etl_telemetry.config.field import Field, Variable, complete, setting
 from etl_telemetry.config.kinds import BOOLEAN, MILLISECONDS, SECONDS, TEXT
+from etl_telemetry.config.links import LINKS
 
 __all__ = ["FIELDS", "INSTRUMENTATIONS", "Config", "Field", "Variable"]
 
@@ -298,6 +299,21 @@ class Config:
     behind a Unix socket."""
     audit_heads_file: str | None = setting(TEXT, default=None)
     """File to which the drainer adds each head of the chain; None for the log stream only."""
+
+    # --- The dashboard, with Django ---
+
+    dashboard_access: str | None = setting(several.CALLABLE, default=None)
+    """Function of yours that is given a user and returns the organizations whose pipelines it may
+    see: instances, keys or a query set (names, where no organization is mapped); None for all.
+    Without it `MODELS["organization"]["members"]` counts; without both only superusers see any."""
+    dashboard_superusers: bool = setting(BOOLEAN, default=True)
+    """Whether a superuser sees everything, whatever else is said; `is_staff` never counts."""
+    dashboard_links: Mapping[str, str] = setting(LINKS, default={})
+    """Links to your backends by their names for people, such as
+    `{"Trace": "https://jaeger.example.com/trace/{trace_id}"}`. Placeholders: `{trace_id}`,
+    `{run_id}`, `{pipeline}`, `{organization}`."""
+    dashboard_refresh: float = setting(SECONDS, default=15.0)
+    """Seconds between two refreshes of a page that somebody looks at."""
 
     # --- What `resolve` found on the way ---
 

@@ -8,6 +8,7 @@ import sys
 from django.apps import AppConfig
 
 from etl_telemetry.django import asgi, audit, checks, commands, mapping
+from etl_telemetry.django.dashboard.checks import problems as dashboard_problems
 from etl_telemetry.errors import ConfigurationError
 from etl_telemetry.instrumentation.table import tell_missing_extra
 from etl_telemetry.setup import Telemetry, setup_telemetry
@@ -46,6 +47,9 @@ class EtlTelemetryConfig(AppConfig):
             return
         wrong = list(audit.problems(telemetry.config))
         if telemetry.active:
-            wrong += mapping.problems()
+            wrong += [
+                *mapping.problems(),
+                *dashboard_problems(telemetry.config.dashboard_access),
+            ]
         if wrong:
             raise ConfigurationError(wrong)

@@ -11,6 +11,7 @@ from django.core import checks
 from etl_telemetry import setup
 from etl_telemetry.django import audit, mapping
 from etl_telemetry.django.alerts.checks import check_webhook
+from etl_telemetry.django.dashboard.checks import check_dashboard
 
 WRONG = "etl_telemetry.W001"
 """A wrong value of ours: a process that serves would not start."""
@@ -50,4 +51,5 @@ def connect() -> None:
     """Add our checks to those that Django runs; once is enough, more does no harm."""
     checks.register(check_configuration)
     checks.register(check_webhook)
+    checks.register(check_dashboard)
     checks.register(check_models)

@@ -2,6 +2,16 @@
 
 from etl_telemetry.django.alerts.models import Alert
 from etl_telemetry.django.audit.models import AuditBlock, AuditChain, AuditRow
+from etl_telemetry.django.dashboard.models import Snapshot
 from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
 
-__all__ = ["Alert", "AuditBlock", "AuditChain", "AuditRow", "Ledger", "RunEnd", "RunTotal"]
+__all__ = [
+    "Alert",
+    "AuditBlock",
+    "AuditChain",
+    "AuditRow",
+    "Ledger",
+    "RunEnd",
+    "RunTotal",
+    "Snapshot",
+]

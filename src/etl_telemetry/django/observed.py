@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from django.apps import apps
 from django.db import close_old_connections
@@ -35,6 +36,9 @@ def sources(config: Config) -> list[Source]:
         found.append(Source("runs", _runs))
     if config.audit_table:
         found.append(Source("audit", _audit))
+    if mapping.usable():
+        # Last: with `--once` it keeps what those before it have read.
+        found.append(Source("dashboard", partial(_dashboard, config.observer_interval)))
     return [replace(source, read=_with_connections(source.read)) for source in found]
 
 
@@ -65,6 +69,15 @@ def _audit() -> Iterator[Reading]:
         if one.error:
             raise UnreadableError(f"{one.database}: {one.error}")
         yield Reading(AUDIT_WAITING, drain.waiting(one.database), {DATABASE_ALIAS: one.database})
+
+
+def _dashboard(interval: float) -> Iterator[Reading]:
+    """Keep the readings of all sources for the pages; there is nothing more to tell."""
+    from etl_telemetry.django.dashboard import now  # Models, see above.
+
+    # Three turns: one may be late without the page saying that the observer has gone.
+    now.keep(good_for=3 * interval + 10)
+    yield from ()
 
 
 def _with_connections(read: Callable[[], Iterable[Reading]]) -> Callable[[], Iterable[Reading]]:

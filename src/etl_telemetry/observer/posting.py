@@ -86,6 +86,10 @@ class Board:
         self._count(source, "error")
         self._posted.pop(source, None)
 
+    def latest(self) -> list[tuple[str, Observation]]:
+        """Return what is told now, with the names of the metrics; nothing without the lead."""
+        return [(name, told) for name in tuple(self._observed) for told in self._told(name)]
+
     def _take(
         self, reading: Reading, labels: dict[str, str], values: dict[str, list[Observation]]
     ) -> None:
@@ -114,9 +118,12 @@ class Board:
         return made
 
     def _tell(self, name: str, _: CallbackOptions) -> Iterable[Observation]:
-        if not self.leads:
-            return ()
+        return self._told(name)
+
+    def _told(self, name: str) -> list[Observation]:
         now = time.monotonic()
+        if not self.leads:
+            return []
         return [
             observation
             for told in tuple(self._posted.values())

@@ -63,7 +63,7 @@ TIME_ZONE = os.environ.get("HOST_TIME_ZONE", "Europe/Vienna")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 MODELS = {
-    "organization": {"model": "work.Team", "name": "code"},
+    "organization": {"model": "work.Team", "name": "code", "members": "member__person"},
     "pipeline": {"model": "work.Flow", "name": "title", "organization": "team"},
     "run": {
         "model": "work.Execution",
@@ -95,5 +95,6 @@ MODELS = {
     "connector": {"model": "work.Source", "name": "label", "type": "kind", "organization": "team"},
 }
 ETL_TELEMETRY = {"SERVICE_NAME": "host", "MODELS": MODELS}
+ETL_TELEMETRY |= json.loads(os.environ.get("HOST_TELEMETRY", "{}"))
 if "HOST_MODELS" in os.environ:
     ETL_TELEMETRY["MODELS"] = json.loads(os.environ["HOST_MODELS"])

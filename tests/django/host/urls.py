@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate, login
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import include, path
 
 from etl_telemetry.django.ledger import finish_run
 
@@ -27,4 +27,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse("welcome")
 
 
-urlpatterns = [path("finish/<uuid:run_id>/", finish), path("login/", sign_in)]
+urlpatterns = [
+    path("finish/<uuid:run_id>/", finish),
+    path("login/", sign_in),
+    path("monitoring/", include("etl_telemetry.django.urls")),
+    path("<slug:place>/nested/", include("nested")),
+]

@@ -5,9 +5,9 @@ between two places it is interpolated along a straight line. That is PostgreSQL'
 `percentile_cont`, the default of numpy, and `PERCENTILE.INC` of spreadsheets. So the median of
 two is the middle between them, and of one duration every percentile is that one.
 
-PostgreSQL computes it. Elsewhere the database numbers the durations of each pipeline, gives
-those around the places that are asked for, at most four a pipeline, and they are interpolated
-here.
+PostgreSQL computes it. Elsewhere the database numbers the durations of each group (a pipeline, an
+hour), gives those around the places that are asked for, at most four a group, and they are
+interpolated here.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def aggregates(models: Models) -> dict[str, PercentileCont]:
     }
 
 
-def by_hand(models: Models, runs: QuerySet[Any]) -> Mapping[object, dict[str, float]]:
-    """Return the percentiles of each pipeline, in seconds, with one query for any database."""
-    pipeline = models.run["pipeline"]
+def by_hand(models: Models, runs: QuerySet[Any], by: str) -> Mapping[object, dict[str, float]]:
+    """Return the percentiles of each group, in seconds, with one query for any database.
+
+    `by` is the field or annotation that groups the runs.
+    """
     took = runs.filter(measured(models)).annotate(took=duration(models))
     placed = took.annotate(
-        place=Window(RowNumber(), partition_by=F(pipeline), order_by=F("took").asc()),
-        number=Window(Count("pk"), partition_by=F(pipeline)),
+        place=Window(RowNumber(), partition_by=F(by), order_by=F("took").asc()),
+        number=Window(Count("pk"), partition_by=F(by)),
     )
     wanted = Q()
     for name, percent in PERCENTS.items():
@@ -51,7 +53,7 @@ def by_hand(models: Models, runs: QuerySet[Any]) -> Mapping[object, dict[str, fl
         distance = (F("place") - 1) * 100 - (F("number") - 1) * percent
         placed = placed.annotate(**{f"to_{name}": distance})
         wanted |= Q(**{f"to_{name}__gt": -100, f"to_{name}__lt": 100})
-    rows = placed.filter(wanted).values_list(pipeline, "place", "number", "took")
+    rows = placed.filter(wanted).values_list(by, "place", "number", "took")
     found: dict[object, dict[int, timedelta]] = defaultdict(dict)
     numbers: dict[object, int] = {}
     for key, place, number, duration_ in rows:

@@ -23,12 +23,13 @@ from etl_telemetry.django.figures.windows import MONTH, Scope, bounds
 from etl_telemetry.django.mapping import Models
 
 _TOP = 10
-_COUNTS = {
+COUNTS = {
     "successful_runs": ("success",),
     "failed_runs": ("failed", "lost"),
     "cancelled_runs": ("cancelled",),
     "active_runs": ("pending", "running"),
 }
+"""Figure -> telemetry's words for the status of the runs that it counts."""
 Facts = Mapping[str, Any]
 
 
@@ -56,7 +57,7 @@ def pipeline_metrics(
         ValueError: The window is not longer than nothing.
     """
     models = mapping.current()
-    scope = Scope(models, _alias(models, using), organizations, pipelines, *bounds(window, until))
+    scope = Scope(models, alias_of(models, using), organizations, pipelines, *bounds(window, until))
     listed = list(_with_last_run(scope))
     ran = {facts["key"]: facts for facts in _ran(scope)}
     processed = _processed(scope)
@@ -77,7 +78,7 @@ def system_metrics(
     Arguments and errors are those of `pipeline_metrics`.
     """
     models = mapping.current()
-    scope = Scope(models, _alias(models, using), organizations, None, *bounds(window, until))
+    scope = Scope(models, alias_of(models, using), organizations, None, *bounds(window, until))
     key, began = models.run["pipeline"], models.run["started_at"]
     name = models.of_run(models.pipeline["name"])
     found = list(
@@ -102,7 +103,7 @@ def system_metrics(
     )
 
 
-def _alias(models: Models, using: str | None) -> str:
+def alias_of(models: Models, using: str | None) -> str:
     """Return one alias for all tables, so that a router sends no half of a query elsewhere."""
     return router.db_for_read(models.run.model) if using is None else using
 
@@ -141,14 +142,14 @@ def _ran(scope: Scope) -> Iterable[dict[str, Any]]:
         took=Sum(duration(models), filter=measured(models)),
         **{
             name: Count(began, filter=Q(**{status: models.statuses.of(*words)}))
-            for name, words in _COUNTS.items()
+            for name, words in COUNTS.items()
         },
     )
     places: Mapping[object, Facts] = {}
     if connections[scope.using].vendor == "postgresql":
         grouped = grouped.annotate(**percentiles.aggregates(models))
     else:
-        places = percentiles.by_hand(models, runs)
+        places = percentiles.by_hand(models, runs, pipeline)
     for facts in grouped:
         key = facts.pop(pipeline)
         yield {**facts, **places.get(key, {}), "key": key}
@@ -162,12 +163,9 @@ def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
         return {}
     run = f"{task_run['run']}__"
     pipeline = f"{run}{models.run['pipeline']}"
-    tasks = task_run.model._base_manager.using(scope.using).order_by()
-    if scope.organizations is not None or scope.pipelines is not None:
-        tasks = tasks.filter(**{f"{pipeline}__in": scope.all_pipelines().order_by().values("pk")})
     timed = Case(When(measured(models, prefix=run), then=True), default=False)
     found = (
-        tasks.filter(**scope.window(run))
+        scope.tasks()
         # The numbers are read out of each row once: that is what takes the time.
         .annotate(timed=timed)
         .values_list(pipeline, "timed")
@@ -183,7 +181,7 @@ def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
 def _figures(
     models: Models, pipeline: Facts, ran: Facts, processed: tuple[int, int] | None
 ) -> PipelineMetrics:
-    counts = {name: ran.get(name, 0) for name in ("total_runs", *_COUNTS)}
+    counts = {name: ran.get(name, 0) for name in ("total_runs", *COUNTS)}
     ended = counts["successful_runs"] + counts["failed_runs"] + counts["cancelled_runs"]
     number, took = ran.get("measured", 0), ran.get("took")
     seconds = took.total_seconds() if took is not None else 0.0

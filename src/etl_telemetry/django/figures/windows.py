@@ -56,6 +56,18 @@ class Scope:
         """Return their runs that began in the window."""
         return self.all_runs().filter(**self.window(""))
 
+    def tasks(self) -> QuerySet[Any]:
+        """Return the task runs of these runs; task runs must be mapped."""
+        task_run = self.models.task_run
+        if task_run is None:
+            raise LookupError("task_run")
+        run = f"{task_run['run']}__"
+        tasks = task_run.model._base_manager.using(self.using).order_by()
+        if self.organizations is not None or self.pipelines is not None:
+            pipelines = self.all_pipelines().order_by().values("pk")
+            tasks = tasks.filter(**{f"{run}{self.models.run['pipeline']}__in": pipelines})
+        return tasks.filter(**self.window(run))
+
     def window(self, prefix: str) -> dict[str, datetime]:
         """Return the window as a filter."""
         began = f"{prefix}{self.models.run['started_at']}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.constants import LOOKUP_SEP
@@ -55,6 +57,14 @@ def label(model: type[models.Model]) -> str:
     return str(model._meta.label)
 
 
+def _users() -> type[models.Model] | None:
+    """Return the model of users; None where there is none."""
+    try:
+        return apps.get_model(settings.AUTH_USER_MODEL)
+    except (LookupError, ValueError):
+        return None
+
+
 def _has(model: type[models.Model], name: str) -> bool:
     return name in _names(model)
 
@@ -93,6 +103,10 @@ def _fix(model: Any, name: str) -> str:
 
 def _check_kind(what: str, key: Key, field: Any, to: Any) -> None:
     got = f"got {field.name!r}, which is a {type(field).__name__} ({SOURCE})"
+    if key.kind == "users":
+        if field.related_model is not _users():
+            raise Wrong(f"{what} must lead to {settings.AUTH_USER_MODEL}, your users, {got}")
+        return
     if not field.concrete:
         raise Wrong(f"{what} must be a field with a column, {got}")
     if key.kind != "any":

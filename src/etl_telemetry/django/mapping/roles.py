@@ -9,7 +9,7 @@ from typing import Literal
 
 from etl_telemetry.catalogue import RunStatus
 
-Kind = Literal["any", "moment", "json"]
+Kind = Literal["any", "moment", "json", "users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,11 @@ class Key:
 
 ROLES: Mapping[str, tuple[Key, ...]] = MappingProxyType(
     {
-        "organization": (Key("name", "name"),),
+        "organization": (
+            Key("name", "name"),
+            # No default: who may see what must be said.
+            Key("members", "", "users", optional=True),
+        ),
         "pipeline": (
             Key("name", "name"),
             Key("organization", "organization", to="organization", optional=True),
@@ -52,6 +56,8 @@ ROLES: Mapping[str, tuple[Key, ...]] = MappingProxyType(
         "task_run": (
             Key("run", "run", to="run"),
             Key("metrics", "metrics", "json"),
+            Key("name", "task_name", optional=True),
+            Key("status", "status", optional=True),
         ),
         "connector": (
             Key("name", "name"),

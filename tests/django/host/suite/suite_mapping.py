@@ -174,6 +174,16 @@ WRONG = {
         ("MODELS['run']['pipeline'] must lead to work.Flow, got 'triggered_by', "
         f"which leads to auth.User {SOURCE}"),
     ),
+    "members that are no users": (
+        changed("organization", members="flow"),
+        ("MODELS['organization']['members'] must lead to auth.User, your users, got 'flow', "
+        f"which is a ManyToOneRel {SOURCE}"),
+    ),
+    "members that are not there": (
+        changed("organization", members="member__persons"),
+        ("MODELS['organization']['members'] must be the name of a field of work.Team, got "
+        f"'member__persons' {SOURCE}; did you mean 'person'?"),
+    ),
     "path through nothing": (
         changed("pipeline", name="title__code"),
         (f"MODELS['pipeline']['name'] must be the name of a field of work.Flow, "

@@ -14,6 +14,11 @@ class Team(models.Model):
     code = models.CharField(max_length=40, unique=True)
 
 
+class Member(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+
+
 class Flow(models.Model):
     title = models.CharField(max_length=100)
     team = models.ForeignKey(Team, on_delete=models.CASCADE)

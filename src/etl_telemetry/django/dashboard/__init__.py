@@ -1,0 +1,4 @@
+"""The dashboard: pages for people who run pipelines, and the same figures as JSON.
+
+Mount with `path("monitoring/", include("etl_telemetry.django.urls"))`.
+"""

@@ -1,0 +1,345 @@
+"""What pages and API ask, with a fixed number of queries each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from etl_telemetry.catalogue import UNKNOWN
+from etl_telemetry.django import mapping
+from etl_telemetry.django.alerts import queries as alerts
+from etl_telemetry.django.alerts.models import Alert
+from etl_telemetry.django.dashboard import links, now
+from etl_telemetry.django.dashboard.access import Access
+from etl_telemetry.django.dashboard.steps import Step, steps
+from etl_telemetry.django.dashboard.window import Window
+from etl_telemetry.django.figures import (
+    PipelineMetrics,
+    RunBucket,
+    SystemMetrics,
+    pipeline_metrics,
+    run_series,
+    system_metrics,
+)
+from etl_telemetry.django.figures.queries import alias_of
+from etl_telemetry.django.figures.windows import Scope
+from etl_telemetry.django.mapping import Mapped, Models
+
+PAGE = 50
+"""Pipelines, and runs, on one page."""
+_MOST_ALERTS = 100
+_MOST_TASKS = 2_000
+_LONGEST_ERROR = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the first page shows besides its table."""
+
+    system: SystemMetrics
+    """Figures of all pipelines together."""
+    series: Sequence[RunBucket]
+    """The same over time."""
+    now: now.Now
+    """What the observer knows."""
+    alerts: Sequence[Alert]
+    """Alerts that go on, at most 100."""
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successful runs of the window among those that ended; None where none ended."""
+        ended = sum(bucket.ended_runs for bucket in self.series)
+        return sum(bucket.successful_runs for bucket in self.series) / ended if ended else None
+
+    @property
+    def failed_runs(self) -> int:
+        """Runs of the window that failed or were lost."""
+        return sum(bucket.failed_runs for bucket in self.series)
+
+    @property
+    def rows_per_hour(self) -> float | None:
+        """Rows of the window by its hours; None where no task runs are mapped."""
+        told = [bucket.rows for bucket in self.series if bucket.rows is not None]
+        seconds = sum(bucket.seconds for bucket in self.series)
+        return sum(told) * 3600 / seconds if told and seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRow:
+    """A pipeline in the table."""
+
+    figures: PipelineMetrics
+    """Its figures in the window."""
+    before: PipelineMetrics
+    """Its figures in the window before."""
+    last_run_id: object
+    """Its run that began last; None: never."""
+    links: Sequence[links.Link]
+    """Where more is told."""
+
+    @property
+    def success_trend(self) -> float | None:
+        """Difference of the success rate to the window before; None where either has no end."""
+        if not _ended(self.figures) or not _ended(self.before):
+            return None
+        return self.figures.success_rate - self.before.success_rate
+
+    @property
+    def duration_trend(self) -> float | None:
+        """Difference of the median duration in seconds; None where either has none."""
+        if not self.figures.successful_runs or not self.before.successful_runs:
+            return None
+        return self.figures.median_duration - self.before.median_duration
+
+
+@dataclass(frozen=True, slots=True)
+class PipelinePage:
+    """A part of the table."""
+
+    rows: Sequence[PipelineRow]
+    """At most 50."""
+    number: int
+    """Which part, from 1."""
+    pages: int
+    """How many there are."""
+    total: int
+    """Pipelines in all parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """What one task did in a run."""
+
+    name: str
+    """Name of the task, where the mapping tells it."""
+    status: str
+    """The host's word for its status, where the mapping tells it."""
+    steps: Sequence[Step]
+    """Its steps with their rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a pipeline."""
+
+    id: object
+    """Its key."""
+    status: str
+    """Telemetry's word for its status."""
+    started_at: datetime | None
+    """When it began."""
+    finished_at: datetime | None
+    """When it ended."""
+    trigger: str
+    """What triggered it, where the mapping tells it."""
+    attempt: int | None
+    """Which attempt it is, where the mapping tells it."""
+    error: str
+    """Why it failed, where the mapping tells it."""
+    tasks: Sequence[TaskRun]
+    """Its task runs."""
+    links: Sequence[links.Link]
+    """Where more is told."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it is active."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def rejected(self) -> int:
+        """Rows that its steps rejected."""
+        return sum(step.rejected or 0 for task in self.tasks for step in task.steps)
+
+    @property
+    def processed(self) -> int:
+        """Rows that its steps put out."""
+        return sum(step.processed or 0 for task in self.tasks for step in task.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A part of the runs, the latest first."""
+
+    rows: Sequence[Run]
+    """At most 50."""
+    number: int
+    """Which part, from 1."""
+    more: bool
+    """Whether there is a part behind it."""
+
+
+def overview(access: Access, window: Window) -> Overview:
+    """Ask for everything but the table."""
+    seen = access.organizations
+    return Overview(
+        system=system_metrics(organizations=seen, window=window.length),
+        series=run_series(organizations=seen, window=window.length),
+        now=now.read(),
+        alerts=list(
+            alerts.active(organizations=access.names, with_platform=access.sees_all)[:_MOST_ALERTS]
+        ),
+    )
+
+
+def pipeline_page(access: Access, window: Window, *, number: int, search: str) -> PipelinePage:
+    """Ask for a part of the table, by name."""
+    models = mapping.current()
+    name = models.pipeline["name"]
+    found = _visible(models, access)
+    if search:
+        found = found.filter(**{f"{name}__icontains": search})
+    total = found.count()
+    begin = (number - 1) * PAGE
+    keys = list(found.order_by(name, "pk").values_list("pk", flat=True)[begin : begin + PAGE])
+    return PipelinePage(_rows(models, window, keys), number, max(1, ceil(total / PAGE)), total)
+
+
+def pipeline_row(access: Access, window: Window, key: str) -> PipelineRow | None:
+    """Ask for one pipeline; None where there is none that may be seen."""
+    models = mapping.current()
+    try:
+        keys = list(_visible(models, access).filter(pk=key).values_list("pk", flat=True)[:1])
+    except (ValueError, ValidationError, OverflowError):
+        return None  # No key of this model looks like that.
+    rows = _rows(models, window, keys)
+    return rows[0] if rows else None
+
+
+def series_of(row: PipelineRow, window: Window) -> list[RunBucket]:
+    """Ask for the runs of a pipeline over time."""
+    return run_series(pipelines=[row.figures.pipeline_id], window=window.length)
+
+
+def alerts_of(row: PipelineRow) -> list[Alert]:
+    """Ask for the alerts that name a pipeline and its organization."""
+    found = alerts.active(organizations=[row.figures.organization or ""])
+    return list(found.filter(pipeline_name=row.figures.pipeline_name)[:_MOST_ALERTS])
+
+
+def run_page(row: PipelineRow, *, number: int) -> RunPage:
+    """Ask for a part of the runs of a pipeline, with their task runs."""
+    models = mapping.current()
+    run = models.run
+    facts = {
+        fact: run.get(fact)
+        for fact in ("status", "started_at", "finished_at", "trigger", "attempt", "error")
+    }
+    named = {fact: F(field) for fact, field in facts.items() if field is not None}
+    begin = (number - 1) * PAGE
+    found = list(
+        run.model._base_manager.using(alias_of(models, None))
+        .filter(**{run["pipeline"]: row.figures.pipeline_id})
+        .order_by(F(run["started_at"]).desc(nulls_last=True), "-pk")
+        .values("pk", **{f"told_{fact}": field for fact, field in named.items()})
+        [begin : begin + PAGE + 1]
+    )  # fmt: skip
+    shown = found[:PAGE]
+    tasks = _tasks(models, [told["pk"] for told in shown])
+    return RunPage(
+        [_run(models, row.figures, told, tasks.get(told["pk"], ())) for told in shown],
+        number,
+        more=len(found) > PAGE,
+    )
+
+
+def _visible(models: Models, access: Access) -> QuerySet[Any]:
+    using = alias_of(models, None)
+    scope = Scope(models, using, access.organizations, None, timezone.now(), None)
+    return scope.all_pipelines()
+
+
+def _rows(models: Models, window: Window, keys: Sequence[Any]) -> list[PipelineRow]:
+    if not keys:
+        return []
+    since = timezone.now() - window.length
+    figures = pipeline_metrics(pipelines=keys, window=window.length)
+    before = {
+        one.pipeline_id: one
+        for one in pipeline_metrics(pipelines=keys, window=window.length, until=since)
+    }
+    last = _last_runs(models, keys)
+    return [
+        PipelineRow(
+            one,
+            before.get(one.pipeline_id, one),
+            last.get(one.pipeline_id),
+            links.to(
+                pipeline=one.pipeline_name,
+                organization=one.organization,
+                run=last.get(one.pipeline_id),
+            ),
+        )
+        for one in figures
+    ]
+
+
+def _last_runs(models: Models, keys: Sequence[Any]) -> Mapping[Any, Any]:
+    run, using = models.run, alias_of(models, None)
+    began = run["started_at"]
+    runs = run.model._base_manager.using(using).filter(
+        **{run["pipeline"]: OuterRef("pk"), f"{began}__isnull": False}
+    )
+    last = Subquery(runs.order_by(f"-{began}", "-pk").values("pk")[:1])
+    pipelines = models.pipeline.model._base_manager.using(using).filter(pk__in=keys)
+    return dict(pipelines.order_by().annotate(told_last=last).values_list("pk", "told_last"))
+
+
+def _tasks(models: Models, runs: Sequence[Any]) -> Mapping[Any, list[TaskRun]]:
+    mapped = models.task_run
+    if mapped is None or not runs:
+        return {}
+    facts = [mapped["run"], mapped["metrics"], mapped.get("name"), mapped.get("status")]
+    found: dict[Any, list[TaskRun]] = {}
+    rows = (
+        mapped.model._base_manager.using(alias_of(models, None))
+        .filter(**{f"{mapped['run']}__in": runs})
+        .order_by("pk")
+        .values_list(*(fact for fact in facts if fact is not None))[:_MOST_TASKS]
+    )
+    for run, metrics, *rest in rows:
+        found.setdefault(run, []).append(_task(mapped, metrics, rest))
+    return found
+
+
+def _task(mapped: Mapped, metrics: object, rest: list[object]) -> TaskRun:
+    told = dict(zip([f for f in ("name", "status") if mapped.get(f)], rest, strict=True))
+    return TaskRun(_text(told.get("name")), _text(told.get("status")), steps(metrics))
+
+
+def _run(
+    models: Models, pipeline: PipelineMetrics, told: Mapping[str, Any], tasks: Sequence[TaskRun]
+) -> Run:
+    return Run(
+        id=told["pk"],
+        status=models.statuses.word(told["told_status"]) or UNKNOWN,
+        started_at=told["told_started_at"],
+        finished_at=told["told_finished_at"],
+        trigger=_text(told.get("told_trigger")),
+        attempt=told.get("told_attempt"),
+        error=_text(told.get("told_error"))[:_LONGEST_ERROR],
+        tasks=tasks,
+        links=links.to(
+            pipeline=pipeline.pipeline_name,
+            organization=pipeline.organization,
+            run=told["pk"],
+            of_run=True,
+        ),
+    )
+
+
+def _ended(figures: PipelineMetrics) -> int:
+    return figures.successful_runs + figures.failed_runs + figures.cancelled_runs
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,23 @@
+"""The dashboard in the host project: on SQLite and PostgreSQL, with aware and with naive times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.host import Host
+from support.postgresql import postgresql
+
+__all__ = ["postgresql"]
+
+
+@pytest.mark.parametrize("use_tz", ["true", "false"])
+def test_dashboard_on_sqlite(tmp_path: Path, use_tz: str) -> None:
+    """Pages, API, access, series."""
+    Host(tmp_path).suite("dashboard", HOST_USE_TZ=use_tz)
+
+
+def test_dashboard_on_postgresql(tmp_path: Path, postgresql: str) -> None:
+    """The same, with the percentiles of the server."""
+    Host(tmp_path, {"default": postgresql}).suite("dashboard")
