@@ -25,7 +25,7 @@ INCHES = 0.3
 DOTS = 72
 HEAD = 2
 """Room for the title, in the dashboard's own unit."""
-LINES = 9
+LINES = 10
 """Rows of a table that are shown."""
 LETTERS = 34
 """Letters of a cell that are shown."""
