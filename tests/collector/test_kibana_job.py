@@ -92,6 +92,11 @@ def test_job_imports_the_file(kibana: Kibana) -> None:
     assert kibana.taken == [(path, "true", FILE.read_bytes())]
 
 
+def test_job_runs_when_it_is_called_only() -> None:
+    """`docker compose up --wait` fails when a job ends for which no service waits."""
+    assert JOB["profiles"] == ["kibana-objects"]
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [

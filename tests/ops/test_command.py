@@ -65,6 +65,13 @@ def test_a_threshold_is_a_number_above_zero(text: str) -> None:
         thresholds.parse([f"queue_size={text}"])
 
 
+def test_elasticsearch_keeps_whole_days() -> None:
+    """It refuses a template with a part of a day."""
+    assert thresholds.parse(["logs_days=1000000"]).logs_days == 1_000_000
+    with pytest.raises(ConfigurationError, match="must be a whole number of days"):
+        thresholds.parse(["logs_days=0.5"])
+
+
 def test_a_folder_that_cannot_be_written_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,7 +35,7 @@ def test_every_metric_and_label_of_a_rule_exists(rule: Alert | Recording) -> Non
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_committed_files_are_what_is_generated(kind: object) -> None:
-    """Fix: etl-telemetry generate rules --out collector/prometheus/rules."""
+    """Fix: etl-telemetry generate KIND --out collector/FOLDER, as KINDS has them."""
     folder = REPOSITORY / "collector" / kind.folder  # type: ignore[attr-defined]
     files = {path.name: path.read_text() for path in folder.iterdir()}
     made = kind.make(Options(limits=Thresholds(), runbooks=DOCS))  # type: ignore[attr-defined]

@@ -34,6 +34,9 @@ TIMEOUT = 900
 BY_BEAT = "weather-ewr"
 """The pipeline that beat starts, besides the button."""
 
+SLOW = {"ETL_TELEMETRY_SLOW_REQUEST_ROUTES": "accounts/login/=0.001"}
+"""A request that is slow in every run: signing in hashes a password."""
+
 Counts = dict[tuple[str, ...], float]
 
 
@@ -61,6 +64,8 @@ class Proof:
     """What `manage.py ledger --json --runs` said when all services of the platform had stopped."""
     audit_file: list[dict[str, Any]]
     """The records in the platform's own `audit.log`."""
+    log_file: list[dict[str, Any]]
+    """The records in the platform's own `application.log`."""
     begin: float
     """Unix time before anything ran."""
     end: float
@@ -115,17 +120,24 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     folder = tmp_path_factory.mktemp("stack")
     begin = time.time()
     with Stack(folder) as stack:
-        with Platform(folder / "platform", endpoint=stack.collector.otlp_http) as platform:
+        endpoint = stack.collector.otlp_http
+        with Platform(folder / "platform", endpoint=endpoint, variables=SLOW) as platform:
             _use(platform)
             platform.stop_services()
             ledger = platform.ledger()
-            lines = (platform.options.data / "logs" / "audit.log").read_text().splitlines()
+            audit, records = (_lines(platform, name) for name in ("audit.log", "application.log"))
         stack.settle()
-        yield Proof(stack, ledger, [json.loads(line) for line in lines], begin, time.time())
+        yield Proof(stack, ledger, audit, records, begin, time.time())
+
+
+def _lines(platform: Platform, name: str) -> list[dict[str, Any]]:
+    text = (platform.options.data / "logs" / name).read_text()
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _use(platform: Platform) -> None:
-    """Run every pipeline, cancel a run, kill a worker within a task, and let beat start a run."""
+    """Sign in wrongly, run every pipeline, cancel a run, kill a worker, let beat start a run."""
+    platform.try_to_sign_in("mallory", "a guess")
     platform.run_all()
     platform.manage("incident", "revoke")
     platform.manage("incident", "kill_worker")

@@ -187,6 +187,21 @@ def test_errors_are_found_by_severity(clean: Stack) -> None:
     assert sorted(each["body"]["text"] for each in found) == ["bad", "worst"]
 
 
+def test_errors_are_kept_in_their_own_stream(clean: Stack) -> None:
+    """Once, and nothing else is there: what is no error, has no level, or is evidence."""
+    send(clean, "logs", logs("app", record("bad", 17), record("warning", 16), record("plain", 0)))
+    send(clean, "logs", logs("etl_telemetry.audit", record("refused", 17)))
+    ask = clean.elasticsearch.ask
+
+    def bodies(stream: str) -> list[str]:
+        return sorted(each["body"]["text"] for each in ask.documents(stream))
+
+    eventually("all records arrive", lambda: ask.count("logs-*") == 4)
+    assert bodies("logs-etl.errors.otel-default") == ["bad"]
+    assert bodies("logs-etl.audit.otel-default") == ["refused"]
+    assert bodies("logs-generic.otel-default") == ["plain", "warning"]
+
+
 def test_host_is_added_and_what_the_sender_says_stays(clean: Stack) -> None:
     """The Collector knows the host; the application knows better, where it says so."""
     request = logs("app", record("here"))

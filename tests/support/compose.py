@@ -20,8 +20,8 @@ from support.deployment import expand, settings, variables
 WRITES_ITS_ROOT = frozenset({"elasticsearch", "kibana"})
 # The one privilege that is granted: a job gives a new volume to the Collector's user.
 CAPABILITIES = {"collector-queue": ["CHOWN"]}
-# A job for whose end nobody waits.
-LAST_JOBS = frozenset({"kibana-objects"})
+# A job that people run by its name, and for which nobody waits.
+CALLED = frozenset({"kibana-objects"})
 # Read by the program itself, not by its configuration.
 RUNTIME = frozenset({"GOMEMLIMIT", "OTEL_TRACES_SAMPLER"})
 
@@ -82,7 +82,7 @@ def settings_problems(stack: Stack) -> Iterator[str]:
 
 def is_job(stack: Stack, name: str) -> bool:
     """Tell whether others wait for the end of a service, rather than for its health."""
-    return name in LAST_JOBS or any(
+    return name in CALLED or any(
         service.get("depends_on", {}).get(name, {}).get("condition")
         == "service_completed_successfully"
         for service in stack.services.values()

@@ -97,4 +97,6 @@ def _problem(name: str, text: str) -> str | None:
     if not 0 < value < below:
         allowed = "a number between 0 and 1" if below == 1.0 else "a number above 0"
         return f"--set {name}={text!r} must be {allowed}."
+    if name.endswith("_days") and not value.is_integer():  # Elasticsearch refuses parts of days.
+        return f"--set {name}={text!r} must be a whole number of days."
     return None

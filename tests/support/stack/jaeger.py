@@ -30,6 +30,7 @@ class Jaeger(Engine):
         super().__init__(folder, usual_ports=usual_ports)
         # It would trace itself, and send that to a Collector on the usual port.
         self.variables["OTEL_TRACES_SAMPLER"] = "always_off"
+        self.variables["JAEGER_UI_CONFIG"] = str(PRODUCT / "jaeger" / "ui.json")
 
     @property
     def ask(self) -> JaegerApi:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from demo import platform_services as services
 from demo.client import Client, run_all
+from demo.errors import DemoError
 from demo.options import Options
 from demo.processes import Fleet
 from support import postgresql
@@ -98,6 +100,12 @@ class Platform(Startable):
         client = Client(self.address)
         client.sign_in(self.login["username"], self.login["password"])
         return client
+
+    def try_to_sign_in(self, username: str, password: str) -> None:
+        """Sign in with what the platform refuses."""
+        with Client(self.address) as client, contextlib.suppress(DemoError):
+            client.sign_in(username, password)
+            raise AssertionError(f"{username} was let in")
 
     def run_all(self, *, show: bool = False) -> None:
         """Run every pipeline once, by the button of its page, and wait until they have ended."""

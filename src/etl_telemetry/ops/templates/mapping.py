@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from etl_telemetry.ops.rules.model import number
 from etl_telemetry.ops.templates.fields import (
     MAP,
     RESOURCE,
@@ -71,7 +70,7 @@ def streams(limits: Thresholds) -> tuple[Stream, ...]:
 
 def template(stream: Stream) -> dict[str, object]:
     """Return the index template as Elasticsearch takes it."""
-    kept = number(stream.days)
+    kept = f"{stream.days:.0f}"
     return {
         "index_patterns": [stream.pattern],
         "priority": stream.priority,

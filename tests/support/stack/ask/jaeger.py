@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +46,43 @@ class JaegerApi:
         for span in self._spans("/api/v3/traces", **parameters):
             traces.setdefault(span.trace_id, []).append(span)
         return traces
+
+    def found(
+        self, service: str, *, tags: Mapping[str, str] | None = None, **more: str
+    ) -> dict[str, Any]:
+        """Return what the search page finds, by trace id: it asks the legacy API, also by tags.
+
+        `more` are its other fields: `operation`, `minDuration`, `maxDuration`.
+        """
+        given = {"service": service, "limit": 10_000, "lookback": "2d", **more}
+        if tags:
+            given["tags"] = json.dumps(tags)
+        answer = http.get(f"{self.url}/api/traces", timeout=120, **given)
+        return {trace["traceID"]: trace for trace in answer["data"]}
+
+    def performance(
+        self, what: str, service: str, *, end: float, seconds: float, **more: str
+    ) -> dict[str, float]:
+        """Return what the page of service performance shows at the end, by operation.
+
+        `what` is `latencies` (seconds), `calls` (a second) or `errors` (a share).
+        """
+        window = round(seconds * 1000)
+        given = {
+            "service": service, "endTs": round(end * 1000), "lookback": window, "step": window,
+            "ratePer": window, "groupByOperation": "true", **more,
+        }  # fmt: skip
+        found = http.get(f"{self.url}/api/metrics/{what}", timeout=120, **given)
+        return {
+            label["value"]: float(metric["metricPoints"][-1]["gaugeValue"]["doubleValue"])
+            for metric in found["metrics"]
+            for label in metric["labels"]
+            if label["name"] == "operation"
+        }
+
+    def page(self) -> str:
+        """Return the page that the browser loads, with the settings of the user interface."""
+        return http.text(f"{self.url}/")
 
     def _spans(self, path: str, **parameters: Any) -> list[Span]:
         try:

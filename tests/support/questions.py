@@ -1,0 +1,70 @@
+"""The page of questions: each command with the answer that the page prints.
+
+Run against other engines an answer has other ids, times and numbers, and as many entries as there
+are; what it is made of is the same.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from support.engines import locate
+from support.pages import REPOSITORY, blocks
+
+PAGE = REPOSITORY / "docs" / "how-to" / "questions.md"
+_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One command of the page."""
+
+    line: int
+    """Where it is."""
+    command: str
+    """What is typed."""
+    answer: str
+    """What the page prints below it."""
+
+
+def questions() -> list[Question]:
+    """Return all of the page."""
+    found = []
+    for block in blocks(PAGE):
+        if block.language == "console":
+            lines = block.code.removeprefix("$ ").splitlines()
+            end = next(n for n, line in enumerate(lines) if not _goes_on(line, lines, n))
+            command, answer = "\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :])
+            found.append(Question(block.line, command, answer))
+    return found
+
+
+def _goes_on(line: str, lines: list[str], number: int) -> bool:
+    """Tell whether a command goes on in the next line, which is indented then."""
+    following = lines[number + 1] if number + 1 < len(lines) else ""
+    return line.endswith(("\\", "|")) or (
+        line.count("'") % 2 == 1 and following.startswith("      ")
+    )
+
+
+def ask(command: str, addresses: Mapping[str, str]) -> str:
+    """Run a command against other addresses than those that it names."""
+    for usual, address in addresses.items():
+        command = re.sub(rf"(?:http://)?\b{re.escape(usual)}\b", address, command)
+    command = re.sub(r"\bpromtool\b", str(locate("promtool")), command)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    return done.stdout or done.stderr
+
+
+def made_of(answer: str) -> set[str]:
+    """Return the lines of an answer, without what is different each time."""
+    lines = (
+        _NUMBER.sub("N", _ID.sub("ID", line)).strip().rstrip(",") for line in answer.splitlines()
+    )
+    return {" ".join(line.split()) for line in lines if line}
