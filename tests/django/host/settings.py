@@ -95,5 +95,7 @@ MODELS = {
     "connector": {"model": "work.Source", "name": "label", "type": "kind", "organization": "team"},
 }
 ETL_TELEMETRY = {"SERVICE_NAME": "host", "MODELS": MODELS}
+if "HOST_SETTING" in os.environ:
+    ETL_TELEMETRY = json.loads(os.environ["HOST_SETTING"])
 if "HOST_MODELS" in os.environ:
     ETL_TELEMETRY["MODELS"] = json.loads(os.environ["HOST_MODELS"])
