@@ -40,6 +40,18 @@ def test_commands_go_on_with_a_wrong_mapping_and_check_warns(host: Host) -> None
     assert f"?: (etl_telemetry.W010) {SENTENCE}" in done.stderr
 
 
+@pytest.mark.parametrize("setting", ['["MODELS"]', '"shop"', '{"MODELS": ["run"]}'])
+def test_commands_go_on_with_a_setting_that_is_no_mapping(host: Host, setting: str) -> None:
+    """Whatever it is: `migrate` goes on, `check` warns and saving a run works."""
+    host.migrate(HOST_SETTING=setting)
+    done = host.run("manage.py", "check", HOST_SETTING=setting)
+    assert done.returncode == 0, done.stderr
+    assert "(etl_telemetry.W001)" in done.stderr
+    saved = "from etl_telemetry.django import mapping; print(mapping.usable())"
+    shell = host.run("manage.py", "shell", "-v", "0", "-c", saved, HOST_SETTING=setting)
+    assert (shell.returncode, shell.stdout) == (0, "False\n"), shell.stderr
+
+
 def test_right_mapping_is_silent(host: Host) -> None:
     """Nothing to tell."""
     done = host.run("manage.py", "check", "--fail-level", "WARNING")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from textwrap import dedent
 import pytest
 
 from etl_telemetry.runtime.relay import named
+from etl_telemetry.runtime.relay.server import Server
 from support.process import WARNINGS, environment, receiving, run
 
 
@@ -144,6 +147,89 @@ def test_a_second_relay_does_not_take_the_place_of_the_first(short: Path) -> Non
     assert first is not None
     with first:
         assert named.listen(directory / "relay") is None
+
+
+def test_a_relay_that_may_open_no_more_files_reads_from_those_who_joined(short: Path) -> None:
+    """Who comes too late exports for itself; who is connected is not lost."""
+    path = short / "relay"
+    script = dedent(f"""
+        import os, resource, socket, threading
+        from pathlib import Path
+        from etl_telemetry.runtime.relay import named, wire
+        from etl_telemetry.runtime.relay.server import Server
+        read = threading.Event()
+        class Receiver:
+            def message(self, pid, sections):
+                read.set()
+            def ended(self, pid, status):
+                pass
+            def tick(self):
+                return None
+        reading, sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        server = Server(reading, lambda data: bool(sending.send(data)), Receiver())
+        server.listen(named.listen(Path({str(path)!r})), "jobs")
+        server.start()
+        joined = named.connect(Path({str(path)!r}), "jobs")
+        late = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        free = os.dup(0)
+        os.close(free)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        late.connect({str(path)!r})
+        joined.send(wire.datagrams([(wire.Kind.MARK, b"B")], pid=os.getpid(), sequence=1)[0])
+        print(read.wait(60), flush=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        os._exit(0)
+    """)
+    done = run(script, "http://127.0.0.1:9")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_a_question_that_could_not_be_asked_is_forgotten() -> None:
+    """Else the relay would not rest any more: somebody seems to wait."""
+    reading, sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reading, sending:
+        server = Server(reading, lambda _: False, Nobody())
+        assert not server.settle(time.monotonic())
+        assert server._asked == {}
+
+
+class Nobody:
+    """Who takes nothing (`server.Receiver`)."""
+
+    def message(self, pid: int, sections: object) -> None:
+        """Take nothing."""
+
+    def ended(self, pid: int, status: int | None) -> None:
+        """Take nothing."""
+
+    def tick(self) -> float | None:
+        """Have nothing to do."""
+
+
+def test_who_finds_the_relay_gone_as_it_begins_exports_for_itself() -> None:
+    """The relay ended between the handshake and the first word."""
+    script = """
+        import socket
+        from opentelemetry import metrics, trace
+        from etl_telemetry import setup_telemetry
+        from etl_telemetry.runtime.relay.relay import Relay
+        from etl_telemetry.setup import lifecycle
+        telemetry = setup_telemetry(deadline=30)
+        life = lifecycle()
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        there.close()
+        assert life._current.signals is None, "nothing was built before"
+        life.relay = Relay(life._current, joined=here)
+        with trace.get_tracer("test").start_as_current_span("command"):
+            metrics.get_meter("test").create_counter("things").add(1)
+        assert life.relay is None
+    """
+    with receiving() as (receiver, query):
+        done = run(script, receiver.address)
+        assert (done.returncode, done.stderr) == (0, "telemetry_dropped\n")  # Its greeting.
+        assert [span.name for span in query.spans()] == ["command"]
+        assert query.sum_latest("things") == {(): 1}
 
 
 def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,28 @@ def test_what_finishes_while_another_hands_over_is_not_left_behind(ends: Ends) -
         Ending("outer", SpanContext(1, 3, is_remote=False), resource=NONE, start_time=1, end_time=2)
     )
     assert ends.messages() == [["RESOURCE", ["outer"]], ["RESOURCE", ["inner"]]]
+
+
+def test_the_end_waits_for_what_another_thread_is_handing_over(ends: Ends) -> None:
+    """It is in no queue any more, and not sent yet: nothing is through."""
+    packing, go = threading.Event(), threading.Event()
+
+    def collect() -> bytes:
+        packing.set()
+        assert go.wait(60)
+        return b"metrics"
+
+    ends.box._collect = collect
+    other = threading.Thread(target=ends.box.release, args=(b"ended",), kwargs={"measure": True})
+    other.start()
+    assert packing.wait(60)
+    assert not ends.box._left()
+    assert not ends.box.drain(time.monotonic() + 0.05)
+    assert ends.messages() == []
+    go.set()
+    assert ends.box.drain(time.monotonic() + 60)
+    assert ends.messages() == [[b"ended", b"metrics", "RESOURCE"]]
+    other.join()
 
 
 def test_metrics_that_must_not_be_collected_now_are_collected_later(ends: Ends) -> None:

@@ -166,6 +166,16 @@ def test_the_actor_of_a_request(client: Client, ann: User) -> None:
     ]
 
 
+def test_the_actor_is_who_is_signed_in_now(client: Client, ann: User) -> None:
+    """Django keeps the user that it loaded first; `login` and `logout` put another one there."""
+    bob = User.objects.create_user("bob", password="right")
+    client.force_login(ann)
+    forget()
+    assert client.get("/switch?name=bob").content.decode() == str(bob.pk)
+    looked = [event for event in kept() if event.name == "looked"]
+    assert [event.actor for event in looked] == [str(ann.pk), str(bob.pk), "unknown"]
+
+
 def test_the_actor_of_an_asynchronous_request(ann: User) -> None:
     """The same under ASGI, from a coroutine through `sync_to_async`."""
 

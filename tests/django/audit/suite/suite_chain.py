@@ -420,6 +420,26 @@ def test_who_deletes_by_hand_is_found_after_retention() -> None:
     assert problems() == [said]
 
 
+def test_who_deletes_by_hand_cannot_say_that_retention_did_it() -> None:
+    """An event under a key that nobody knows is anybody's."""
+    blocks(2, 1)
+    first = AuditBlock.objects.get(number=1)
+    AuditRow.objects.filter(block=1).delete()
+    AuditBlock.objects.filter(number=1).delete()
+    event = audit.made(
+        "audit_pruned",
+        resource={"type": "audit", "id": "default"},
+        details={"through": 1, "digest": first.digest, "rows": 2},
+    )
+    with override_settings(SECRET_KEY="mallory's"):
+        assert store.keep((event,), using="default")
+    said = (
+        "the blocks up to 1 are missing, and no audit event of the retention command says that "
+        "it deleted them"
+    )
+    assert said in problems()
+
+
 def test_what_was_not_exported_stays() -> None:
     """Retention deletes nothing that the audit stream does not have."""
     blocks(1)

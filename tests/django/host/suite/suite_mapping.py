@@ -159,6 +159,15 @@ WRONG = {
         ("MODELS['run']['finished_at'] must be a date and time, got 'state', which is a CharField "
         f"{SOURCE}"),
     ),
+    "no column": (
+        changed("run", error="job"),
+        ("MODELS['run']['error'] must be a field with a column, got 'job', which is a "
+        f"ManyToOneRel {SOURCE}"),
+    ),
+    "no plain value": (
+        statuses(lost=[["VANISHED"]]),
+        (f"MODELS['run']['statuses'] must have plain values, got a list or a dictionary {SOURCE}"),
+    ),
     "no JSON": (
         changed("task_run", metrics="id"),
         (f"MODELS['task_run']['metrics'] must be a JSON field, got 'id', which is a BigAutoField "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from etl_telemetry import audit
+from etl_telemetry.django.requests import facts
 from shop.models import Pipeline
 
 
@@ -31,6 +33,18 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """Sign out."""
     logout(request)
     return HttpResponse("out")
+
+
+def switch(request: HttpRequest) -> HttpResponse:
+    """Become another user, then nobody; record an event before and after each."""
+    resource = {"type": "user", "id": str(request.user.pk)}
+    audit.record("looked", resource=resource)
+    login(request, User.objects.get(username=request.GET["name"]))
+    audit.record("looked", resource=resource)
+    known = facts.user_id(request)
+    logout(request)
+    audit.record("looked", resource=resource)
+    return HttpResponse(known)
 
 
 def create(request: HttpRequest) -> HttpResponse:
@@ -66,6 +80,7 @@ urlpatterns = [
     path("login", sign_in),
     path("break", sign_in_and_break),
     path("logout", sign_out),
+    path("switch", switch),
     path("create", create),
     path("record", record),
     path("async", record_async),
