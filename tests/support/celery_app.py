@@ -4,7 +4,9 @@ Everything comes from the environment, as in a real deployment:
 
 * `BROKER`: URL of broker and result backend.
 * `BREAK`: a fix to take out, to see the tests fail without it.
-* `SET_UP_IN`: where `setup_telemetry()` is called: `module` (default), `worker_init`, `nowhere`.
+* `SET_UP_IN`: where `setup_telemetry()` is called: `module` (default), `worker_init`, `nowhere`;
+  `stock`: OpenTelemetry's own set-up instead.
+* `HEADERS`: version of our headers in messages, as another release would write and read them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject
 
 from etl_telemetry import audit, pipelines
+from etl_telemetry.celery import message
+from etl_telemetry.pipelines import header
 from etl_telemetry.setup import setup_telemetry
+from support import stock
 
 app = Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.update(
@@ -29,9 +34,13 @@ app.conf.update(
 )
 logger = logging.getLogger("jobs")
 
+if "HEADERS" in os.environ:
+    message.VERSION = header.VERSION = int(os.environ["HEADERS"])
 _where = os.environ.get("SET_UP_IN", "module")
 if _where == "module":
     setup_telemetry(service_name="jobs")
+elif _where == "stock":
+    stock.set_up()
 elif _where == "worker_init":
     signals.worker_init.connect(lambda **_: setup_telemetry(service_name="jobs"), weak=False)
 if os.environ.get("BREAK") == "child_flush":

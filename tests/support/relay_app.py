@@ -6,6 +6,7 @@ telemetry is handed over, so that what is written must arrive.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from celery.exceptions import SoftTimeLimitExceeded
 from opentelemetry import metrics, trace
 
@@ -31,6 +32,8 @@ app.conf.update(
     **json.loads(os.environ.get("CONF", "{}")),
 )
 setup_telemetry(service_name="jobs")
+# Celery collects garbage before each fork: most of the time of thousands of children.
+signals.worker_ready.connect(lambda **_: gc.freeze(), weak=False)
 
 logger = logging.getLogger("jobs")
 tracer = trace.get_tracer("jobs")
