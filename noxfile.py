@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent
 PLATFORM = ROOT / "examples" / "etl_platform"
 WITH_ENGINES = {"collector"}
 """Benchmarks that need the engines."""
+STACKS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""The tests of the stack wait more than they compute; those that share a stack share a process."""
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["tests", "lint", "types", "docs", "build"]
@@ -105,7 +107,11 @@ def stack(session: nox.Session) -> None:
         return
     named = any((ROOT / argument.split("::")[0]).exists() for argument in session.posargs)
     where = [] if named else ["tests/stack"]
-    session.run("pytest", *where, *session.posargs, interrupt_timeout=60, terminate_timeout=10)
+    parallel = [] if session.posargs else STACKS
+    session.run(
+        *("pytest", *where, *parallel, *session.posargs),
+        interrupt_timeout=60, terminate_timeout=10,
+    )  # fmt: skip
 
 
 def need_chromium(session: nox.Session) -> None:

@@ -6,12 +6,13 @@ Tests that stop, kill or swap an engine have a `stack` of their own.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,11 @@ SLOW = {"ETL_TELEMETRY_SLOW_REQUEST_ROUTES": "accounts/login/=0.001"}
 Counts = dict[tuple[str, ...], float]
 
 
+def pytest_configure() -> None:
+    """Stop the engines also when the tests are told to end by SIGTERM, or nox has ended."""
+    ending.in_good_order()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test of this folder that names no timeout of its own more time."""
     here = Path(__file__).parent
@@ -48,10 +54,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _in_good_order() -> None:
-    """Stop the engines also when the tests are told to end by SIGTERM, or nox has ended."""
-    ending.in_good_order()
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, let all files that ask `proof` share a process, so that it is one.
+
+    Not by `xdist_group`: pytest 9.2 ignores it (pytest-xdist issue 1386).
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return shared_by(nodeid.partition("::")[0])
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@cache
+def shared_by(file: str) -> str:
+    """Return what the tests of a file share: the `proof`, or a stack of the file's own."""
+    return "proof" if "proof: " in (REPOSITORY / file).read_text() else file
 
 
 @dataclass(frozen=True)
@@ -118,6 +138,9 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     from support.stack.platform import Platform
 
     folder = tmp_path_factory.mktemp("stack")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # In the folder of all processes: a second proof would be minutes for nothing.
+        (tmp_path_factory.getbasetemp().parent / "the-one-proof").mkdir()
     begin = time.time()
     with Stack(folder) as stack:
         endpoint = stack.collector.otlp_http
