@@ -29,7 +29,7 @@ if str(PLATFORM) not in sys.path:
 if TYPE_CHECKING:
     from support.stack.platform import Platform
 
-TIMEOUT = 2400
+TIMEOUT = 900
 """Seconds of the watchdog here: engines and the platform start within a test's time."""
 BY_BEAT = "weather-ewr"
 """The pipeline that beat starts, besides the button."""
