@@ -25,7 +25,7 @@ from etl_telemetry.viewer.store import Store
 
 KILL = ("manage.py", "incident", "kill_worker")
 """What must not cost a count: the delivery is lost, and the message is delivered again."""
-SETTLE = 30.0
+SETTLE = 60.0
 """Seconds that the last figures may take to arrive."""
 
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl_telemetry import audit
-from etl_telemetry.django.audit import chain, heads, sealing, store
+from etl_telemetry.django.audit import chain, heads, sealing, store, waiting
 from etl_telemetry.django.audit.drain import Drained, Drainer
 from etl_telemetry.django.audit.pruning import prune
 from etl_telemetry.django.audit.verify import Verification
@@ -112,7 +112,9 @@ def test_what_is_not_delivered_is_exported_again_under_the_same_id(stream: Keepe
     """A drainer that dies or gets no answer repeats: the same document, whoever repeats it."""
     write(1, 2)
     assert drainer(flush=lambda: False).drain("default") == Drained("default", chained=2, waiting=1)
+    assert waiting() == 2
     assert drainer().drain("default") == Drained("default", exported=2)
+    assert waiting() == 0
     assert stream.uids()[:2] == stream.uids()[2:]
 
 

@@ -30,6 +30,7 @@ from etl_telemetry.django.ledger import (
     end_overdue,
     finish_run,
     last_successes,
+    waiting,
 )
 from etl_telemetry.django.ledger import count as counting
 from etl_telemetry.django.ledger.entries import microseconds, now_us
@@ -503,6 +504,20 @@ def test_active_runs_and_last_successes_are_those_of_the_table(flow: Flow) -> No
     assert last_successes() == {
         ("daily", "acme"): microseconds(moment - timedelta(minutes=1)) / 1e6
     }
+
+
+def test_runs_wait_until_they_are_reported(flow: Flow) -> None:
+    """What ended waits in the outbox, counted or not, until it was delivered."""
+    running(flow)
+    assert waiting() == 0
+    finish_run(running(flow).pk, "success")
+    assert waiting() == 1
+    answers = [False, True]
+    current = drainer(delivers=lambda: answers.pop(0))
+    current.drain()
+    assert waiting() == 1
+    current.drain()
+    assert waiting() == 0
 
 
 def test_overdue_runs_end_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

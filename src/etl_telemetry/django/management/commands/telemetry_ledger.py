@@ -51,15 +51,19 @@ class Command(BaseCommand):
         )
         if once:
             self.stdout.write(self._said(self._round(drainer)))
-        while not (once or stop.is_set()):
+        else:
+            self._serve(drainer, stop, interval)
+        drainer.close()
+
+    def _serve(self, drainer: Drainer, stop: Event, interval: float) -> None:
+        last = False
+        while not last:
+            last = stop.is_set()  # One round more: what the others ended at their end.
             # A database that is away comes back; nothing is lost meanwhile.
             with guard.absorb("draining the ledger"):
                 self._round(drainer)
             close_old_connections()
             stop.wait(interval)
-        with guard.absorb("draining the ledger"):
-            self._round(drainer)  # What the others ended at their end.
-        drainer.close()
 
     def _round(self, drainer: Drainer) -> int | None:
         end_overdue()
