@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,19 @@ def test_an_exit_code_of_a_process_that_had_the_same_id_before_is_forgotten(
     box.box.ended(7, -9)
     box.judge()
     assert [text for _, text in lost(caplog)] == ["its process was killed by signal 9 (SIGKILL)"]
+
+
+def test_a_redelivery_is_told_the_delivery_before(box: Box) -> None:
+    """While it is open or once it was judged; of that message, not of another retry."""
+    assert box.box.before("t1", 0) is None
+    box.begin()
+    assert box.box.before("t1", 0) == BEGUN.context
+    box.box.ended(7, -9)
+    box.judge()
+    assert (box.box.before("t1", 0), box.box.before("t1", 1)) == (BEGUN.context, None)
+    box.begin(replace(BEGUN, task_id="t2"))
+    box.box.mark(7, marks.ended(BEGUN.delivery), lambda _: None)
+    assert box.box.before("t2", 0) is None
 
 
 def test_a_span_that_comes_before_the_end_of_its_delivery_is_exported(box: Box) -> None:

@@ -297,3 +297,18 @@ def test_gateways_may_reach_the_backends_that_are_set() -> None:
     urls = settings(FOLDER / "backends.env").values()
     wanted = {int(url.split("://")[1].partition("/")[0].rpartition(":")[2]) for url in urls}
     assert {port["port"] for port in opened} == wanted
+
+
+def test_a_worker_has_time_for_its_tasks_and_gets_the_signal_itself() -> None:
+    """No shell is between the kubelet and Celery's main process."""
+    pod = by_name("Deployment", "etl-worker")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] >= 600 > 2 * Config().deadline
+    (container,) = pod["containers"]
+    assert "command" not in container
+    assert container["args"][:3] == ["celery", "--app=etl_platform", "worker"]
+
+
+def test_two_beats_never_run_at_a_time() -> None:
+    """The new one begins when the old one has ended."""
+    beat = by_name("Deployment", "etl-beat")["spec"]
+    assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})

@@ -15,7 +15,8 @@ from support.deployment import COLLECTOR, size, variables
 FOLDER = COLLECTOR / "systemd"
 UNITS = sorted(FOLDER.glob("etl-otelcol-*.service"))
 OBSERVER = FOLDER / "etl-telemetry-observer.service"
-ALL = [*UNITS, OBSERVER]
+WORKER, BEAT = (FOLDER / f"etl-celery-{what}.service" for what in ("worker", "beat"))
+ALL = [*UNITS, OBSERVER, WORKER, BEAT]
 PYTHON = "/opt/etl-platform/.venv/bin/python"
 BINARY = "/usr/local/bin/etl-otelcol"
 # systemd's own score, from 0 (sealed) to 100 (bare): its mark for up to 20 is "OK".
@@ -59,7 +60,7 @@ def analyze(*arguments: str) -> tuple[int, str]:
 
 
 def test_units_are_found() -> None:
-    """There is a unit for an agent, one for a gateway, and one for the observer."""
+    """There is a unit for an agent, a gateway, the observer, a worker, and beat."""
     assert [unit.name for unit in UNITS] == [
         "etl-otelcol-agent.service",
         "etl-otelcol-gateway.service",
@@ -173,3 +174,20 @@ def test_observer_has_more_time_to_end_than_its_last_export_takes() -> None:
     assert (found["Restart"], found["DynamicUser"]) == ("always", "yes")
     assert found["RuntimeDirectory"] == OBSERVER.stem
     assert float(found["TimeoutStopSec"]) > 2 * Config().deadline
+
+
+def test_worker_ends_its_tasks_before_it_is_killed() -> None:
+    """Only its main process is told to end, and has the time of a task and an export for it."""
+    found = dict(entries(WORKER))
+    assert found["ExecStart"].startswith(f"{PYTHON} -m celery --app etl_platform worker ")
+    assert (found["KillMode"], found["OOMPolicy"]) == ("mixed", "continue")
+    assert float(found["TimeoutStopSec"]) >= 600 > 2 * Config().deadline
+
+
+def test_beat_keeps_its_schedule_over_a_restart() -> None:
+    """In a folder that is its own."""
+    found = dict(entries(BEAT))
+    assert found["ExecStart"] == (
+        f"{PYTHON} -m celery --app etl_platform beat --schedule %S/{BEAT.stem}/schedule"
+    )
+    assert found["StateDirectory"] == BEAT.stem

@@ -245,6 +245,14 @@ def test_a_redelivery_is_a_new_delivery_of_the_same_task(matrix: Matrix) -> None
         matrix.publish("for n in range(3): die_once.delay(n)")
         wait(running, matrix, 3, "ended")
     matrix.check()
+    spans = [s for s in matrix.received.query.spans() if s.name.startswith("run/")]
+    message = "messaging.message.id"
+    before = {s.attributes[message]: s for s in spans if s.attributes["task.status"] == "lost"}
+    again = {s.attributes[message]: s for s in spans if s.attributes.get("task.redelivered")}
+    assert {key: [link.span_id for link in s.links] for key, s in again.items()} == {
+        key: [s.span_id] for key, s in before.items()
+    }
+    assert len(again) == 3
 
 
 @pytest.mark.parametrize("conf", [{}, {"worker_soft_shutdown_timeout": 2.0}], ids=["cold", "soft"])

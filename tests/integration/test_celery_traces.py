@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -438,6 +442,10 @@ with pipelines.begin_run("daily", organization="acme", run_id="7"):
         )
         ages = received.query.sum_latest("step.heartbeat.age", by=by)
         assert list(ages) == [("daily", "load")]
+        # It is silent now; its worker's main process tells so, at each of its own exports.
+        running.wait_for(
+            lambda: _age(received) > ages["daily", "load"] + 1, "an older sign of life"
+        )
         running.wait_for(
             lambda: (
                 [t.name for r in received.query.runs(status="running") for t in r.running]
@@ -457,3 +465,32 @@ with pipelines.begin_run("daily", organization="acme", run_id="7"):
     assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
     (run,) = received.query.runs()
     assert (run.running, run.ended_ns) == ((), None)  # Nobody has called `finish_run`.
+
+
+def test_the_sign_of_life_of_a_killed_task_ends_with_it(broker: str, received: Received) -> None:
+    """It is told once more, as 0, as that of any step that ends; its rows are gone."""
+    script = f"""
+with pipelines.begin_run("daily", organization="acme"):
+    long_step.delay({str(received.folder / "never")!r})
+"""
+    with worker(
+        broker, received, "-c1", app=APP, variables={"OTEL_METRIC_EXPORT_INTERVAL": "200"}
+    ) as running:
+        published(script, broker, received)
+        running.wait_for(lambda: _age(received) > 0, "a sign of life")
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        (child,) = map(int, children.read_text().split())
+        os.kill(child, signal.SIGKILL)
+        running.wait_for(lambda: _age(received) == 0, "the end of its series")
+        told = len(received.query.series("step.heartbeat.age")[0].points)
+        time.sleep(1)  # Some exports more.
+        assert len(received.query.series("step.heartbeat.age")[0].points) == told
+    by = ("pipeline.name", "step.type")
+    assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
+
+
+def _age(received: Received) -> Any:
+    """Return the last value of the only series of signs of life."""
+    series = received.query.series("step.heartbeat.age")
+    assert len(series) <= 1
+    return series[0].points[-1].value if series else 0

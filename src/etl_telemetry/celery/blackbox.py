@@ -19,7 +19,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from etl_telemetry import catalogue, guard, metrics, tracing
 from etl_telemetry.catalogue import TaskStatus
@@ -42,7 +42,7 @@ the end itself when it looks after its children the next time, every 5 s.
 """
 _SOON = 0.1
 _FRESH = 60.0
-_MAX_EXITS = 1_000
+_MAX = 1_000
 _log = logging.getLogger("etl_telemetry.celery")
 
 
@@ -86,6 +86,8 @@ class BlackBox:
         self._open: dict[str, _Open] = {}
         self._causes: dict[str, Cause] = {}
         self._exits: dict[int, int] = {}
+        self._lost: dict[tuple[str, int], SpanContext] = {}
+        """Spans of the last deliveries that were judged, by task and retry."""
 
     # --- What the main process learns from Celery, on its own threads ---
 
@@ -103,8 +105,13 @@ class BlackBox:
         """Take note how a child has ended, where Celery has reaped it first."""
         if code is not None:
             self._exits[pid] = code
-            while len(self._exits) > _MAX_EXITS:
-                self._exits.pop(next(iter(self._exits)))
+            _bound(self._exits)
+
+    def before(self, task_id: str, retries: int) -> SpanContext | None:
+        """Return the last delivery of a message that has not told its end, for a redelivery."""
+        key = (task_id, retries)
+        still = [one.begun for one in list(self._open.values()) if one.begun.message == key]
+        return still[-1].context if still else self._lost.get(key)
 
     def _note(self, task_id: str, status: TaskStatus, kind: str, text: str) -> None:
         now = time.monotonic()
@@ -176,6 +183,9 @@ class BlackBox:
         if self._open.pop(still.begun.delivery, None) is None:
             return
         with guard.absorb("reporting a lost delivery"):
+            if still.begun.context is not None:
+                self._lost[still.begun.message] = still.begun.context
+                _bound(self._lost)
             cause = self._cause(still)
             ended_ns = time.time_ns()
             if still.due is not None:
@@ -208,6 +218,12 @@ class BlackBox:
         return known
 
 
+def _bound(known: dict[Any, Any]) -> None:
+    """Forget the oldest."""
+    while len(known) > _MAX:
+        known.pop(next(iter(known)))
+
+
 def _how(code: int | None) -> str:
     if code is None:
         return "its process has ended"
@@ -226,12 +242,8 @@ def _report(begun: Begun, cause: Cause, duration: float) -> None:
     """Count a lost delivery, and log it within its trace."""
     metrics.record_task_execution(begun.type, begun.pipeline, TaskStatus.LOST, duration)
     context = Context()
-    if begun.trace_id:
-        flags = TraceFlags(TraceFlags.SAMPLED if begun.sampled else TraceFlags.DEFAULT)
-        span = SpanContext(
-            int(begun.trace_id, 16), int(begun.delivery, 16), is_remote=False, trace_flags=flags
-        )
-        context = trace.set_span_in_context(NonRecordingSpan(span), context)
+    if begun.context is not None:
+        context = trace.set_span_in_context(NonRecordingSpan(begun.context), context)
     token = context_api.attach(context)
     try:
         with log_context(**_subject(begun).fields()):

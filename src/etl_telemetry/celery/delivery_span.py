@@ -13,7 +13,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, Span
 
 from etl_telemetry import catalogue, tracing, values
 from etl_telemetry.catalogue import DELIVERY_SPAN, TASK_NAME, TaskStatus
-from etl_telemetry.celery import canvas, here, waits
+from etl_telemetry.celery import canvas, here, redelivery, waits
 from etl_telemetry.celery.here import Here
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.tasks import Subject
@@ -132,7 +132,8 @@ def _place(
     told = {name: value for name, value in carrier.items() if isinstance(value, str)}
     context = propagate.extract(told, Context())
     parent = trace.get_current_span(context).get_span_context()
-    links = [] if message.previous is None else [Link(message.previous)]
+    previous = (message.previous, redelivery.before(request))
+    links = [Link(one) for one in previous if one is not None]
     starts = context
     if run is not None and parent.trace_id != run.span_context.trace_id:
         # A publisher without telemetry, or with one that knows no runs.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from etl_telemetry import pipelines, values
 from etl_telemetry.celery.tasks import Subject, TaskTypes
@@ -73,6 +74,20 @@ class Begun:
             worker=_text(getattr(request, "hostname", None)),
             span=relay.encoded(span),
         )
+
+    @property
+    def message(self) -> tuple[str, int]:
+        """Which message it is a delivery of."""
+        return self.task_id, self.retries
+
+    @property
+    def context(self) -> SpanContext | None:
+        """Its span; None where there is none."""
+        if not self.trace_id:
+            return None
+        flags = TraceFlags(TraceFlags.SAMPLED if self.sampled else TraceFlags.DEFAULT)
+        ids = int(self.trace_id, 16), int(self.delivery, 16)
+        return SpanContext(*ids, is_remote=False, trace_flags=flags)
 
     def to_mark(self) -> bytes:
         """Return it as a mark."""

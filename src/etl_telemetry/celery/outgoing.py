@@ -18,7 +18,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
 from etl_telemetry import catalogue, guard, pipelines, values
 from etl_telemetry.catalogue import MESSAGE_HEADER
-from etl_telemetry.celery import actors, canvas, here, runs, waits
+from etl_telemetry.celery import actors, canvas, here, redelivery, runs, waits
 from etl_telemetry.celery.here import Here
 from etl_telemetry.celery.links import Policy
 from etl_telemetry.celery.message import Chord, Message
@@ -49,9 +49,10 @@ class Outgoing:
             # Also where instrumentation is suppressed: who acts is no telemetry.
             actors.write(headers)
         with guard.absorb("celery publish"):
-            # What must not leave, whatever follows: the receipt of the delivery before, which
+            # What must not leave, whatever follows: what the worker wrote at the receipt, which
             # Celery copies to a retry, and what the publish of a chord told its body.
             headers.pop(waits.RECEIVED, None)
+            headers.pop(redelivery.BEFORE, None)
             chord = canvas.take_chord(headers, body)
             if not is_instrumentation_enabled():
                 return

@@ -4,6 +4,7 @@
 | ---------------------------- | ------- | ----------------------------------------------------- |
 | `celeryd_after_setup`        | main    | the relay begins, before the first child is forked    |
 | `worker_ready`               | main    | exit codes of children are read along                 |
+| `task_received`              | main    | a redelivery is told the delivery before              |
 | `task_failure`               | main    | a hard time limit is noted                            |
 | `task_revoked`               | main    | a termination is noted                                |
 | `worker_process_init`        | child   | the receivers below are connected, after all others   |
@@ -28,7 +29,7 @@ from celery import signals
 from celery.concurrency.prefork import TaskPool
 
 from etl_telemetry import guard
-from etl_telemetry.celery import marks
+from etl_telemetry.celery import marks, redelivery
 from etl_telemetry.celery.blackbox import BlackBox
 from etl_telemetry.celery.receivers import follow
 from etl_telemetry.celery.tasks import TaskTypes
@@ -52,6 +53,7 @@ def connect(config: Config, lifecycle: Lifecycle) -> None:
         (
             (signals.celeryd_after_setup, wiring.worker_set_up),
             (signals.worker_ready, wiring.worker_ready),
+            (signals.task_received, wiring.received),
             (signals.task_failure, wiring.failed),
             (signals.task_revoked, wiring.revoked),
             (signals.worker_process_init, wiring.child_begins),
@@ -112,6 +114,16 @@ class _Wiring:
             theirs(process)
 
         pool.on_process_down = on_process_down
+
+    def received(self, *, request: Any, **_: object) -> None:
+        """Tell a redelivery which delivery was before, if it was here."""
+        with guard.absorb("celery redelivery"):
+            info = request.delivery_info or {}
+            box = self._here() if info.get("redelivered") else None
+            retries = request.request_dict.get("retries") or 0
+            before = None if box is None else box.before(str(request.id), retries)
+            if before is not None:
+                redelivery.mark(request, before)
 
     def failed(self, *, task_id: str, exception: BaseException | None = None, **_: object) -> None:
         """Learn of a hard time limit."""

@@ -238,6 +238,20 @@ def test_gauges_that_each_process_looks_at_become_one(name: str, both: int) -> N
     assert [p.value for p in parent.export()[name]] == [5]
 
 
+def test_what_a_killed_process_looked_at_is_told_once_more_as_zero() -> None:
+    """As it tells itself what has ended; a value that stays would be shown on for minutes."""
+    store = Store()
+    parent, name = Parent(store), "step.heartbeat.age"
+    reader = DeltaReader(Postponed())
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter(SCOPE)
+    meter.create_observable_gauge(name, [_looked_at({1: 30}, 1)])
+    store.add(reader.take() or b"", 1)
+    assert [p.value for p in parent.export()[name]] == [30]
+    store.end(1)
+    assert [p.value for p in parent.export()[name]] == [0]
+    assert name not in parent.export()
+
+
 def _looked_at(ages: dict[int, int], pid: int) -> Any:
     from opentelemetry.metrics import Observation
 

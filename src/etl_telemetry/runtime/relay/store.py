@@ -65,7 +65,8 @@ _TOGETHER: Mapping[str, Callable[[float, float], float]] = {
     DATABASE_POOL_WAITING.name: operator.add,
 }
 """How the gauges that each process looks at, whenever it collects, become one. What such a process
-does not tell any more has ended. Of any other gauge the value that was set last counts."""
+does not tell any more has ended, and is told once more, as 0: backends that look a few minutes back
+would show the last value on. Of any other gauge the value that was set last counts."""
 
 
 class Stream:
@@ -87,6 +88,10 @@ class Stream:
     def lasts(self) -> bool:
         """Whether what a process added outlives it."""
         return self.monotonic or self.kind in ("histogram", "exponential_histogram")
+
+    @property
+    def _together(self) -> Callable[[float, float], float] | None:
+        return _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
 
     def add(self, point: Point, pid: int) -> None:
         """Add what a process measured."""
@@ -110,13 +115,15 @@ class Stream:
         if self.lasts:
             return dict(self.series)
         found = {}
-        for key, parts in self.by_process.items():
+        for key, parts in list(self.by_process.items()):
             of_living = list(parts.values())
-            if self.kind == "gauge":
-                if of_living:
-                    found[key] = self._gauge(of_living)
-            else:
+            if self.kind != "gauge":
                 found[key] = self._total(key, of_living)
+            elif of_living:
+                found[key] = self._gauge(of_living)
+            elif self._together is not None:
+                found[key] = self._total(key, [])
+                del self.by_process[key]
         return found
 
     def settle(self, *, delta: bool) -> None:
@@ -129,7 +136,7 @@ class Stream:
 
     def _gauge(self, parts: list[Point]) -> Point:
         last = parts[-1]
-        together = _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
+        together = self._together
         if together is None:
             return last
         values: list[Any] = [part.value for part in parts if isinstance(part, NumberDataPoint)]
@@ -138,7 +145,7 @@ class Stream:
 
     def beside(self, own: Any, point: Any) -> Point:
         """Return the gauge of this process: with its children's where they become one."""
-        how = _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
+        how = self._together
         beside: Point = (
             own if how is None else dataclasses.replace(own, value=how(own.value, point.value))
         )
