@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks" / "queries.json"
-ROUNDS, REQUESTS, QUERIES = 7, 300, 10
+ROUNDS, REQUESTS, QUERIES = 3, 100, 10
 HOST = """
 import sys, time
 from pathlib import Path
