@@ -96,6 +96,91 @@ print(json.dumps(points("database.query.duration", "database.rows")))
     }
 
 
+BRIEF = """
+import json, sys
+from django.conf import settings
+settings.configure(
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    INSTALLED_APPS=[],
+)
+import django
+django.setup()
+from django.db import DatabaseError, connection
+from opentelemetry import baggage, context
+from etl_telemetry import setup_telemetry, span
+from etl_telemetry.testing import capture
+
+setup_telemetry(service_name="shop", **json.loads(sys.argv[1]))
+with capture() as telemetry:
+    context.attach(baggage.set_baggage("tenant", "acme"))
+    with span("load") as parent, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (mail text)")
+        cursor.executemany("INSERT INTO t VALUES (%s)", [("a",), ("b",)])
+        for _ in range(2):
+            cursor.execute("SELECT mail FROM t WHERE mail = 'ada@example.com' -- for Ann")
+        try:
+            cursor.execute("SELECT nothing")
+        except DatabaseError:
+            pass
+    def told(one):
+        return [
+            one.name, one.kind, one.status, sorted(one.attributes.items()),
+            [event.name for event in one.events], one.scope, one.trace_id, one.parent_id,
+            one.ended_at >= one.started_at, len({found.span_id for found in telemetry.spans}),
+        ]
+    found = [told(one) for one in telemetry.spans if one.name != "load"]
+    root = telemetry.spans.named("load")
+    for one in found:
+        one[6:8] = [one[6] == root.trace_id, one[7] == root.span_id]
+    print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("way", ["brief", "limits", "baggage"])
+def test_spans_of_queries_are_the_same_whichever_way_they_are_made(
+    tmp_path: Path, way: str
+) -> None:
+    """The brief way skips the SDK's tracer, where nobody has set what only that one heeds."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-c", BRIEF),
+            json.dumps({"baggage_keys": ["tenant"]} if way == "baggage" else {}),
+        ],
+        env={
+            **os.environ,
+            **({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "32"} if way == "limits" else {}),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def span(word: str, text: str, *events: str, more: Any = ()) -> list[object]:
+        attributes = {
+            "db.operation.name": word,
+            "db.query.text": text[:32].rstrip() if way == "limits" else text,
+            "db.system.name": "sqlite",
+            **({"tenant": "acme"} if way == "baggage" else {}),
+            **dict(more),
+        }
+        status = "error" if events else "unset"
+        told = [[name, value] for name, value in sorted(attributes.items())]
+        return [word, "client", status, told, list(events), "etl_telemetry", True, True, True, 6]
+
+    error = {"error.type": "django.db.utils.OperationalError"}
+    select = span("SELECT", "SELECT mail FROM t WHERE mail = ?")
+    assert json.loads(done.stdout) == [
+        span("CREATE", "CREATE TABLE t (mail text)"),
+        span("INSERT", "INSERT INTO t VALUES (%s)", more={"db.operation.batch.size": 2}),
+        select,
+        select,
+        span("SELECT", "SELECT nothing", "exception", more=error),
+    ]
+
+
 def test_connecting_is_measured(tmp_path: Path) -> None:
     """Also where it fails, and again after a close."""
     script = """

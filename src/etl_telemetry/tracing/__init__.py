@@ -2,7 +2,7 @@
 
 from etl_telemetry.tracing.decorator import traced
 from etl_telemetry.tracing.exceptions import record_exception, type_name
-from etl_telemetry.tracing.finished import FinishedSpan, emit
+from etl_telemetry.tracing.finished import FinishedSpan, emit, emit_child
 from etl_telemetry.tracing.place import Place
 from etl_telemetry.tracing.scope import Scope, span
 from etl_telemetry.tracing.settings import configure, tracer
@@ -13,6 +13,7 @@ __all__ = [
     "Scope",
     "configure",
     "emit",
+    "emit_child",
     "record_exception",
     "span",
     "traced",

@@ -57,6 +57,8 @@ def run(suite: Path, folder: Path, url: str) -> None:
             *("-c", "/dev/null", "--rootdir", str(folder), "-p", "audit_fixtures"),
             *("-p", "no:cacheprovider", "-p", "no:django", "-W", "error"),
             *("-W", "ignore::ResourceWarning", "-o", "python_files=suite_*.py"),
+            # The exporter's thread draws the pauses between its tries.
+            *("-W", "ignore:Do not use the `random` module"),
         ],
         cwd=folder,
         env={

@@ -7,8 +7,9 @@ the span of the statement, we make none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
-from time import perf_counter
+from collections.abc import Callable, Mapping, Sized
+from functools import lru_cache
+from time import perf_counter, time_ns
 from typing import Any
 
 from opentelemetry import trace
@@ -27,22 +28,27 @@ from etl_telemetry.catalogue import (
     QueryStatus,
 )
 from etl_telemetry.instrumentation.copying import TRACED
+from etl_telemetry.values import AttributeValue
 
 Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
 _SYSTEMS = {"oracle": "oracle.db"}
 _FILE = "sqlite"
 _QUOTES_STRINGS = "mysql"
+_MAX_TEXT = 4_096
+"""Characters of a statement that is remembered."""
+Where = tuple[tuple[str, str | int], ...]
+"""Attributes of a database."""
 
 
 class Watch:
     """The execute wrapper of one connection object of Django."""
 
-    __slots__ = ("_alias", "_attributes", "_kind", "_quoted_names", "_traced", "running")
+    __slots__ = ("_alias", "_kind", "_quoted_names", "_traced", "_where", "running")
 
     def __init__(self, connection: Any) -> None:
         self._alias = connection.alias
-        self._attributes = _where(connection)
+        self._where: Where = tuple(_where(connection).items())
         self._quoted_names = connection.vendor != _QUOTES_STRINGS
         self._kind: type | None = None
         self._traced = False
@@ -58,40 +64,40 @@ class Watch:
         context: dict[str, Any],
     ) -> Any:
         """Send a statement, and count it however it ends."""
-        word = queries.operation(sql)
-        status = QueryStatus.ERROR
-        span: Span | None = None
-        with guard.absorb("the span of a query"):
-            if self._wants_span(context):
-                span = self._span(word, sql, params, many=many)
+        parent = trace.get_current_span()
+        failed: BaseException | None = None
+        begin_ns = time_ns()
         self.running += 1
         started = perf_counter()
         try:
-            result = execute(sql, params, many, context)
-            status = QueryStatus.SUCCESS
-            return result
+            return execute(sql, params, many, context)
         except BaseException as error:
-            if span is not None:
-                with guard.absorb("the span of a query"):
-                    tracing.record_exception(span, error)
+            failed = error
             raise
         finally:
             seconds = perf_counter() - started
             self.running -= 1
-            if span is not None:
+            word = queries.operation(sql)
+            # Afterwards, with its true times: an open span costs several times as much.
+            if parent.is_recording():
                 with guard.absorb("the span of a query"):
-                    span.end()
+                    if self._wants_span(context):
+                        shape = self._shape(word, sql, params, many=many)
+                        times = begin_ns, begin_ns + int(seconds * 1e9)
+                        _tell(parent, word, shape, times, failed)
             with guard.absorb("counting a query"):
                 queries.count(sql, seconds, quoted_names=self._quoted_names)
-                rows = _rows(context) if status is QueryStatus.SUCCESS else None
+                status = QueryStatus.SUCCESS if failed is None else QueryStatus.ERROR
+                rows = _rows(context) if failed is None else None
                 metrics.record_database_query(self._alias, word, status, seconds, rows=rows)
+            failed = None  # No cycle with the frame that it went through.
 
     def _wants_span(self, context: dict[str, Any]) -> bool:
-        """Tell whether the statement is part of a trace, and its driver makes no span of it.
+        """Tell whether the driver makes no span of a statement that is part of a trace.
 
         A statement of its own (session clean-up, polling) would be a trace of no use.
         """
-        if not trace.get_current_span().is_recording() or not is_instrumentation_enabled():
+        if not is_instrumentation_enabled():
             return False
         kind = type(getattr(context.get("cursor"), "cursor", None))
         if kind is not self._kind:
@@ -101,14 +107,53 @@ class Watch:
             )
         return not self._traced
 
-    def _span(self, word: str, sql: Any, params: Any, *, many: bool) -> Span:
-        """Start a span that nothing is below: it need not be current, which costs as much again."""
-        told = {**self._attributes, DB_OPERATION_NAME: word}
-        if isinstance(sql, str):
-            told[DB_QUERY_TEXT] = redaction.sql(sql, quoted_names=self._quoted_names)
+    def _shape(
+        self, word: str, sql: Any, params: Any, *, many: bool
+    ) -> Mapping[str, AttributeValue]:
+        """Return what a span says of a statement."""
+        if type(sql) is str and len(sql) <= _MAX_TEXT:
+            known = _shape(self._where, word, sql, self._quoted_names)
+        else:
+            known = {**dict(self._where), DB_OPERATION_NAME: word}
+            if isinstance(sql, str):
+                known[DB_QUERY_TEXT] = redaction.sql(sql, quoted_names=self._quoted_names)
         if many and isinstance(params, Sized):
-            told[DB_OPERATION_BATCH_SIZE] = len(params)
-        return tracing.tracer().start_span(word, kind=SpanKind.CLIENT, attributes=told)
+            return {**known, DB_OPERATION_BATCH_SIZE: len(params)}
+        return known
+
+
+@lru_cache(maxsize=1_024)
+def _shape(
+    where: Where,
+    word: str,
+    sql: str,
+    quoted_names: bool,  # noqa: FBT001 - the key of the cache
+) -> dict[str, AttributeValue]:
+    """Return what spans of a statement say: most come again and again, and nobody changes it."""
+    text = redaction.sql(sql, quoted_names=quoted_names)
+    return {**dict(where), DB_OPERATION_NAME: word, DB_QUERY_TEXT: text}
+
+
+def _tell(
+    parent: Span,
+    word: str,
+    attributes: Mapping[str, AttributeValue],
+    times: tuple[int, int],
+    failed: BaseException | None,
+) -> None:
+    """Make the span of a statement that is over; nothing is below it."""
+    begin, end = times
+    if failed is None and tracing.emit_child(
+        parent.get_span_context(), word, kind=SpanKind.CLIENT,
+        start_ns=begin, end_ns=end, attributes=attributes,
+    ):  # fmt: skip
+        return
+    span = tracing.tracer().start_span(
+        word, kind=SpanKind.CLIENT, attributes=attributes, start_time=begin
+    )
+    if failed is not None:
+        tracing.record_exception(span, failed)
+    span.end(end)
 
 
 def _where(connection: Any) -> dict[str, str | int]:

@@ -94,5 +94,16 @@ class RowsAt(Func):
         )
         return sql, (*params, self._path()) * 5
 
+    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
+        """Read a column of JSON; in MariaDB what is extracted is text, which `+ 0` reads."""
+        column, params = compiler.compile(self.source_expressions[0])
+        found = f"JSON_EXTRACT({column}, %s)"
+        sql = (
+            f"CASE WHEN JSON_TYPE({found}) IN ('INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'DECIMAL') "
+            f"AND {found} + 0 BETWEEN 0 AND {MAX_ROWS} AND {found} + 0 = FLOOR({found} + 0) "
+            f"THEN CAST({found} + 0 AS SIGNED) END"
+        )
+        return sql, (*params, self._path()) * 5
+
     def _path(self) -> str:
         return "$" + "".join(f'."{part}"' for part in self.path)
