@@ -14,6 +14,7 @@ from support.alerts import TOKEN
 from support.stack import Alertmanager, alerting, eventually, standins
 from support.stack.alerting import Channels
 from support.stack.ask import http
+from support.stack.ask.openmetrics import OpenMetrics
 from support.stack.standins import Post, Taker
 
 RUNBOOK = "https://docs.example/high-queue-size.html"
@@ -274,7 +275,11 @@ def labels(told: Told, name: str) -> list[dict[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("missing", ["slack-url", "pagerduty-key", "smtp-password"])
+INTEGRATION = {"slack-url": "slack", "pagerduty-key": "pagerduty", "smtp-password": "email"}
+"""Alertmanager's name of a channel, by the file of its secret."""
+
+
+@pytest.mark.parametrize("missing", INTEGRATION)
 def test_a_channel_that_fails_keeps_no_other_from_being_told(missing: str, told: Told) -> None:
     """A secret that is not there is an error of its own channel; once it is there, it goes on."""
     path = told.alertmanager.config.parent / missing
@@ -293,6 +298,14 @@ def test_a_channel_that_fails_keeps_no_other_from_being_told(missing: str, told:
         for other in arrives.keys() - {missing}:
             if {severity, other} not in ({"warning", "pagerduty-key"}, {"critical", "slack-url"}):
                 arrives[other]()
+        eventually("it is counted", lambda: failures(told, INTEGRATION[missing]))
     finally:
         path.write_text(secret)
     arrives[missing]()
+
+
+def failures(told: Told, integration: str) -> float:
+    """Return what the alert NotificationsFailing looks at."""
+    ask = OpenMetrics(f"{told.alertmanager.address('http')}/metrics")
+    found = ask.values("alertmanager_notifications_failed", "integration", "reason")
+    return sum(value for key, value in found.items() if key[0] == integration)
