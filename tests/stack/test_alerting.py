@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 from support.alerts import TOKEN
 from support.stack import Collector, alerting, eventually, rules
 from support.stack.alerting import Channels
@@ -121,7 +122,15 @@ def test_a_pipeline_that_fails_is_told(watched: Watched) -> None:
     title = "[FIRING:1] PipelineFailureRate (production)"
     summary = "fleet-aa of AA: 100% of the runs fail"
     assert watched.slacked(title).startswith(f"*{summary}*\nMore than 10 % of the runs")
-    assert watched.mailed(f"{title}: {summary}").startswith(f"{summary}\n")
+    mail = watched.mailed(f"{title}: {summary}").splitlines()
+    assert re.fullmatch(r"Since \d{4}-\d\d-\d\d \d\d:\d\d UTC", mail.pop(2))
+    assert mail[0] == summary
+    chosen = "&var-environment=production&var-organization=AA&var-pipeline=fleet-aa"
+    assert mail[2:] == [
+        f"Runbook: {DOCS}/pipeline-failure-rate.html",
+        f"Dashboard: {GRAFANA}/d/etl-overview?orgId=1{chosen}",
+        "",
+    ]
     *whose, texts = watched.stored("PipelineFailureRate", "firing")
     assert (whose, texts["summary"]) == (["warning", "AA", "fleet-aa"], summary)
 

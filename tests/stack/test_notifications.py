@@ -14,6 +14,7 @@ from support.alerts import TOKEN
 from support.stack import Alertmanager, alerting, eventually, standins
 from support.stack.alerting import Channels
 from support.stack.ask import http
+from support.stack.ask.openmetrics import OpenMetrics
 from support.stack.standins import Post, Taker
 
 RUNBOOK = "https://docs.example/high-queue-size.html"
@@ -184,6 +185,7 @@ def test_mail_is_sent_with_tls_and_login_and_its_end_is_in_the_same_thread(told:
     told.tell(alert("QueueOfMail", ended=True))
     ended = told.mail("QueueOfMail", 2)
     assert ended["Subject"].startswith("[RESOLVED] QueueOfMail (production): ")
+    assert re.fullmatch(r"<alert-\w+-@alertmanager>", begun["References"])
     assert (begun["In-Reply-To"], ended["In-Reply-To"]) == (begun["References"],) * 2
 
 
@@ -222,54 +224,62 @@ def test_an_alert_with_nothing_to_read_shows_its_name(told: Told) -> None:
     assert told.mail("Bare", 1)["Subject"] == "[FIRING:1] Bare: Bare"
 
 
+STAGING = {"deployment_environment_name": "staging"}
+OTHER = {"instance": "b"}
 SILENCED = [
-    ("ServiceDown", {"job": "etl"}, "ObserverSilent", {}),
-    ("RunBurnRateFast", {}, "RunBurnRateSlow", {}),
+    ("ServiceDown", {"job": "etl"}, "ObserverSilent", {}, STAGING),
+    ("RunBurnRateFast", {}, "RunBurnRateSlow", {}, STAGING),
     ("DatabaseConnectionsNearLimit", {"database_alias": "default"},
-     "HighDatabaseConnections", {"database_type": "postgresql"}),
+     "HighDatabaseConnections", {"database_type": "postgresql"}, STAGING),
     ("CollectorLosing", {"instance": "a", "exporter": "e"},
-     "CollectorQueueFilling", {"instance": "a", "exporter": "e", "data_type": "traces"}),
+     "CollectorQueueFilling", {"instance": "a", "exporter": "e", "data_type": "traces"}, OTHER),
 ]  # fmt: skip
+"""A cause and its labels, a consequence and its labels, and what makes that one of elsewhere."""
 
 
-@pytest.mark.parametrize(("source", "its", "target", "own"), SILENCED)
+@pytest.mark.parametrize(("source", "its", "target", "own", "elsewhere"), SILENCED)
 def test_a_consequence_is_silent_until_its_cause_is_over(
-    source: str, its: dict[str, str], target: str, own: dict[str, str], told: Told
+    *,
+    source: str,
+    its: dict[str, str],
+    target: str,
+    own: dict[str, str],
+    elsewhere: dict[str, str],
+    told: Told,
 ) -> None:
     """Only its cause is told; what goes on afterwards is told then."""
     told.tell(alert(source, "critical", **its))
     told.at(told.platform, source, 1)
-    elsewhere = {"deployment_environment_name": "staging", "instance": "b"}
-    told.tell(alert(target, "warning", **own), alert(target, "warning", **{**own, **elsewhere}))
-    eventually("it is silent", lambda: silent(told, target) == {"production"})
-    eventually("the one elsewhere is told", lambda: environments(told, target) == {"staging"})
+    here, there = alert(target, "warning", **own), alert(target, "warning", **{**own, **elsewhere})
+    told.tell(here, there)
+    eventually("it is silent", lambda: silent(told, target) == [here["labels"]])
+    eventually("the one elsewhere is told", lambda: labels(told, target) == [there["labels"]])
     told.tell(alert(source, "critical", ended=True, **its))
-    both = {"production", "staging"}
-    eventually("the silent one is told", lambda: environments(told, target) == both)
+    eventually("the silent one is told", lambda: here["labels"] in labels(told, target))
 
 
-def silent(told: Told, name: str) -> set[str]:
-    """Return the environments in which Alertmanager itself says that it silences an alert."""
+def silent(told: Told, name: str) -> list[dict[str, str]]:
+    """Return the labels of the alerts of which Alertmanager itself says that it silences them."""
     url = f"{told.alertmanager.address('http')}/api/v2/alerts"
     found = http.get(url, filter=f'alertname="{name}"')
-    return {
-        each["labels"]["deployment_environment_name"]
-        for each in found
-        if each["status"]["inhibitedBy"]
-    }
+    return [each["labels"] for each in found if each["status"]["inhibitedBy"]]
 
 
-def environments(told: Told, name: str) -> set[str]:
-    """Return the environments of an alert in what the platform was told."""
-    return {
-        each["labels"]["deployment_environment_name"]
+def labels(told: Told, name: str) -> list[dict[str, str]]:
+    """Return the labels of an alert in what the platform was told, in the order in which it was."""
+    return [
+        each["labels"]
         for post in told.platform.posts
         for each in post.body["alerts"]
         if each["labels"]["alertname"] == name
-    }
+    ]
 
 
-@pytest.mark.parametrize("missing", ["slack-url", "pagerduty-key", "smtp-password"])
+INTEGRATION = {"slack-url": "slack", "pagerduty-key": "pagerduty", "smtp-password": "email"}
+"""Alertmanager's name of a channel, by the file of its secret."""
+
+
+@pytest.mark.parametrize("missing", INTEGRATION)
 def test_a_channel_that_fails_keeps_no_other_from_being_told(missing: str, told: Told) -> None:
     """A secret that is not there is an error of its own channel; once it is there, it goes on."""
     path = told.alertmanager.config.parent / missing
@@ -288,6 +298,14 @@ def test_a_channel_that_fails_keeps_no_other_from_being_told(missing: str, told:
         for other in arrives.keys() - {missing}:
             if {severity, other} not in ({"warning", "pagerduty-key"}, {"critical", "slack-url"}):
                 arrives[other]()
+        eventually("it is counted", lambda: failures(told, INTEGRATION[missing]))
     finally:
         path.write_text(secret)
     arrives[missing]()
+
+
+def failures(told: Told, integration: str) -> float:
+    """Return what the alert NotificationsFailing looks at."""
+    ask = OpenMetrics(f"{told.alertmanager.address('http')}/metrics")
+    found = ask.values("alertmanager_notifications_failed", "integration", "reason")
+    return sum(value for key, value in found.items() if key[0] == integration)

@@ -19,7 +19,7 @@ _SERVICES = (
     Case("ServiceDown", "labels", "one of two services; and one that Prometheus scrapes",
          {_INFO: "1x10", series("etl_platform_info", "w", job="worker"): "1x200",
           'up{job="exporter", deployment_environment_name="production"}': "0x200",
-          'up{job="collector"}': "0x200"},
+          'up{job="collector"}': "0x200", 'up{job="alertmanager"}': "0x200"},
          at="2h", firing=(_ETL, labels(job="exporter"))),
 )  # fmt: skip
 

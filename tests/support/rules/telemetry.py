@@ -122,5 +122,28 @@ _AUDIT = (
          at="15m", firing=(labels(database_alias="default"),)),
 )  # fmt: skip
 
-CASES = (*_AUDIT, *_DROPPED, *_DOWN, *_FILLING, *_LOSING, *_REFUSING)
+
+def _untold(integration: str = "slack", reason: str = "other") -> str:
+    pairs = {"job": "alertmanager", "instance": "am:9093"}
+    pairs |= {"integration": integration, "reason": reason}
+    return selector("alertmanager_notifications_failed_total", pairs)
+
+
+_BY_SLACK = {"instance": "am:9093", "integration": "slack"}
+_UNTOLD = (
+    Case("NotificationsFailing", "fires", "each message to Slack has failed for half an hour",
+         {_untold(): "0+1x40"}, at="30m", firing=(_BY_SLACK,), value="10",
+         summary="Alertmanager cannot tell people by slack"),
+    Case("NotificationsFailing", "quiet", "one failed, and the next one got out",
+         {_untold(): "0x5 1x40"}, at="16m"),
+    Case("NotificationsFailing", "missing", "there is no Alertmanager", {}, at="30m"),
+    Case("NotificationsFailing", "restart", "it begins again at zero",
+         {_untold(): "9x15 0x30"}, at="30m"),
+    Case("NotificationsFailing", "labels", "whatever the reason, the channel that fails only",
+         {_untold(): "0+1x40", _untold(reason="clientError"): "0+1x40",
+          _untold("email"): "0x40"},
+         at="30m", firing=(_BY_SLACK,)),
+)  # fmt: skip
+
+CASES = (*_AUDIT, *_DROPPED, *_DOWN, *_FILLING, *_LOSING, *_REFUSING, *_UNTOLD)
 """All of them."""

@@ -39,7 +39,7 @@ or
   group by ({_SERVICE}) (etl_platform_info)
 )
 or
-  max by ({_SERVICE}) (up{{job!~"collector|prometheus"}}) == 0
+  max by ({_SERVICE}) (up{{job!~"alertmanager|collector|prometheus"}}) == 0
 """,
         summary="{{ $labels.job }} is down",
         description=(

@@ -13,7 +13,15 @@ def group(limits: Thresholds) -> Group:
     """Return the alerts of telemetry and Collector."""
     return Group(
         "telemetry",
-        (_dropped(), _collector_down(), _filling(limits), _losing(), _refusing(), _audit()),
+        (
+            _dropped(),
+            _collector_down(),
+            _filling(limits),
+            _losing(),
+            _refusing(),
+            _audit(),
+            _untold(),
+        ),
     )
 
 
@@ -133,4 +141,22 @@ def _any_of(aggregation: str, *counters: str) -> str:
     # series that then have the same labels are an error.
     return "\nor\n".join(
         f"round({aggregation} (increase({counter}[10m]))) > 0" for counter in counters
+    )
+
+
+def _untold() -> Alert:
+    return Alert(
+        name="NotificationsFailing",
+        wait="10m",
+        expr="""
+round(
+  sum by (instance, integration) (increase(alertmanager_notifications_failed_total[10m]))
+) > 0
+""",
+        summary="Alertmanager cannot tell people by {{ $labels.integration }}",
+        description=(
+            "For ten minutes messages have not got out, {{ $value }} of them in the last ten. "
+            "Whoever is told by this channel only does not know what fires."
+        ),
+        dashboard="etl-health",
     )
