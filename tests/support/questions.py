@@ -38,18 +38,11 @@ def questions() -> list[Question]:
     for block in blocks(PAGE):
         if block.language == "console":
             lines = block.code.removeprefix("$ ").splitlines()
-            end = next(n for n, line in enumerate(lines) if not _goes_on(line, lines, n))
+            # A command goes on in the next line where its line is escaped, or ends with a pipe.
+            end = next(n for n, line in enumerate(lines) if not line.endswith(("\\", "|")))
             command, answer = "\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :])
             found.append(Question(block.line, command, answer))
     return found
-
-
-def _goes_on(line: str, lines: list[str], number: int) -> bool:
-    """Tell whether a command goes on in the next line, which is indented then."""
-    following = lines[number + 1] if number + 1 < len(lines) else ""
-    return line.endswith(("\\", "|")) or (
-        line.count("'") % 2 == 1 and following.startswith("      ")
-    )
 
 
 def ask(command: str, addresses: Mapping[str, str], *, at: float) -> str:
