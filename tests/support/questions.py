@@ -16,6 +16,7 @@ from support.pages import REPOSITORY, blocks
 
 PAGE = REPOSITORY / "docs" / "how-to" / "questions.md"
 _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b")
+_USER = re.compile(r"\bos:\w+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -37,25 +38,19 @@ def questions() -> list[Question]:
     for block in blocks(PAGE):
         if block.language == "console":
             lines = block.code.removeprefix("$ ").splitlines()
-            end = next(n for n, line in enumerate(lines) if not _goes_on(line, lines, n))
+            # A command goes on in the next line where its line is escaped, or ends with a pipe.
+            end = next(n for n, line in enumerate(lines) if not line.endswith(("\\", "|")))
             command, answer = "\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :])
             found.append(Question(block.line, command, answer))
     return found
 
 
-def _goes_on(line: str, lines: list[str], number: int) -> bool:
-    """Tell whether a command goes on in the next line, which is indented then."""
-    following = lines[number + 1] if number + 1 < len(lines) else ""
-    return line.endswith(("\\", "|")) or (
-        line.count("'") % 2 == 1 and following.startswith("      ")
-    )
-
-
-def ask(command: str, addresses: Mapping[str, str]) -> str:
-    """Run a command against other addresses than those that it names."""
+def ask(command: str, addresses: Mapping[str, str], *, at: float) -> str:
+    """Run a command against other addresses than those that it names, as of a Unix time."""
     for usual, address in addresses.items():
         command = re.sub(rf"(?:http://)?\b{re.escape(usual)}\b", address, command)
-    command = re.sub(r"\bpromtool\b", str(locate("promtool")), command)
+    promtool = f"{locate('promtool')} query instant --time={at:.3f}"
+    command = command.replace("promtool query instant", promtool)
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
@@ -64,7 +59,6 @@ def ask(command: str, addresses: Mapping[str, str]) -> str:
 
 def made_of(answer: str) -> set[str]:
     """Return the lines of an answer, without what is different each time."""
-    lines = (
-        _NUMBER.sub("N", _ID.sub("ID", line)).strip().rstrip(",") for line in answer.splitlines()
-    )
-    return {" ".join(line.split()) for line in lines if line}
+    for pattern, name in ((_ID, "ID"), (_USER, "os:USER"), (_NUMBER, "N")):
+        answer = pattern.sub(name, answer)
+    return {" ".join(line.rstrip(",").split()) for line in answer.splitlines() if line.strip()}
