@@ -106,7 +106,7 @@ def test_every_metric_and_label_of_a_panel_exists(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("uid", "variable"),
-    [pytest.param(uid, v, id=f"{uid}/{v['name']}") for uid, v in grafana.prometheus_variables()],
+    [pytest.param(uid, v, id=f"{uid}/{v['name']}") for uid, v in grafana.variables()],
 )
 def test_every_variable_takes_its_values_from_a_label_that_exists(
     uid: str, variable: dict[str, Any]

@@ -108,7 +108,10 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
 
     folder = tmp_path_factory.mktemp("stack")
     begin = time.time()
-    with Stack(folder) as stack:
+    stack = Stack(folder)
+    # For the dashboard of the telemetry itself; elsewhere tests read the page by themselves.
+    stack.prometheus.scrape("collector", f"127.0.0.1:{stack.collector.ports['metrics']}")
+    with stack:
         with Platform(folder / "platform", endpoint=stack.collector.otlp_http) as platform:
             _use(platform)
             platform.stop_services()
