@@ -127,11 +127,10 @@ def _numbers(axes: Axes, named: list[tuple[str, float]], unit: str, *, large: bo
         _words(axes, texts, size=16 if len(texts) == 1 else 9)
         return
     names, values = [name for name, _ in named[:12]], [value for _, value in named[:12]]
-    bars = axes.barh(range(len(names)), values, color="#a8c7fa")
-    axes.bar_label(bars, [number_in(value, unit) for value in values], fontsize=7, padding=2)
+    axes.barh(range(len(names)), values, color="#a8c7fa")
     axes.set_yticks([])
-    for number, name in enumerate(names):
-        axes.text(0, number, f" {name}", fontsize=7, va="center")
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        axes.text(0, number, f" {name}  {number_in(value, unit)}", fontsize=7, va="center")
     axes.set_xticks([])
     axes.margins(x=0.25)
 
@@ -224,5 +223,6 @@ def number_in(value: float, unit: str) -> str:
             if abs(value) >= size:
                 return f"{value / size:.3g} {word}"
         return f"{value * 1e6:.3g} µs" if value else "0 s"
-    words = {"ops": "/s", "reqps": "/s", "short": "", "suffix: rows": "", "suffix: messages": ""}
-    return f"{value:.4g} {words.get(unit, unit.removeprefix('suffix: '))}".strip()
+    per = {"ops": "/s", "reqps": "/s", "suffix: rows/s": "/s", "suffix: runs/min": "/min"}
+    number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{number} {per.get(unit, '')}".strip()
