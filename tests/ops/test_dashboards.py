@@ -106,7 +106,7 @@ def test_every_metric_and_label_of_a_panel_exists(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("uid", "variable"),
-    [pytest.param(uid, v, id=f"{uid}/{v['name']}") for uid, v in grafana.prometheus_variables()],
+    [pytest.param(uid, v, id=f"{uid}/{v['name']}") for uid, v in grafana.variables()],
 )
 def test_every_variable_takes_its_values_from_a_label_that_exists(
     uid: str, variable: dict[str, Any]
@@ -269,6 +269,16 @@ def test_variables_are_there_and_in_use(uid: str) -> None:
     assert own <= used | grafana.variables_in(BOARDS[uid]["templating"])
 
 
+@pytest.mark.parametrize("uid", BOARDS)
+def test_a_value_is_no_pattern(uid: str) -> None:
+    """Where one value is chosen Grafana does not escape it for a regular expression: only `=`."""
+    for variable in BOARDS[uid]["templating"]["list"]:
+        equal = "=~" if variable["multi"] else "="
+        asked = json.dumps(BOARDS[uid])
+        found = re.findall(rf'(!?=~?)\\"\${variable["name"]}\\"', asked)
+        assert set(found) <= {equal}, variable["name"]
+
+
 # --- What must not come back -----------------------------------------------
 
 
@@ -302,6 +312,18 @@ def test_windows_follow_what_is_shown(target: Target) -> None:
     windows = set(re.findall(r"\[([^\]]+)\]", target.asked["expr"]))
     assert windows <= {"$__rate_interval", "$__range", "30d"}
     assert ("$__range" in windows) <= bool(target.asked["instant"])
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_documentation_shows_each_dashboard_and_says_who_drew_it(uid: str) -> None:
+    """A picture with a caption that names matplotlib."""
+    page = REPOSITORY / "docs" / "how-to" / "dashboards.md"
+    found = re.search(
+        rf"\{{figure\}} (\S+/{uid}\.png)\n.*?\n\n(.*?)\n```", page.read_text(), re.DOTALL
+    )
+    assert found is not None
+    assert (page.parent / found[1]).read_bytes().startswith(b"\x89PNG")
+    assert found[2].endswith("drawn by matplotlib, not by Grafana.")
 
 
 def test_provisioned_folder_is_the_one_that_compose_mounts() -> None:

@@ -15,6 +15,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
+from etl_telemetry.catalogue import PIPELINE_EXECUTIONS
+from etl_telemetry.metrics import rebuild, rebuild_pipeline_executions
 from etl_telemetry.runtime.metric_export import ExportingReader
 from etl_telemetry.runtime.observed import ObservedSeries
 
@@ -140,8 +142,8 @@ def test_the_zero_of_a_series_that_began_long_ago_is_a_minute_old(
             captured.append(metrics_data)
             return MetricExportResult.SUCCESS
 
-    for room in ("metrics", "runtime.metric_export"):
-        monkeypatch.setattr(f"etl_telemetry.{room}.begin_of", lambda name: 1_735_689_600 * 10**9)
+    monkeypatch.setattr("etl_telemetry.metrics.begin_of", lambda name: 1_735_689_600 * 10**9)
+    monkeypatch.setattr("etl_telemetry.runtime.metric_export.goes_on", lambda name: True)
     reader = ExportingReader(Capture(), ObservedSeries("observer"))
     runs = MeterProvider([reader], shutdown_on_exit=False).get_meter("test").create_counter("runs")
     runs.add(1, {"status": "success"})
@@ -153,3 +155,26 @@ def test_the_zero_of_a_series_that_began_long_ago_is_a_minute_old(
     assert (zero.value, point.value) == (0, 1)  # type: ignore[union-attr]
     assert point.time_unix_nano - zero.time_unix_nano == 60 * 10**9
     assert {zero.start_time_unix_nano, point.start_time_unix_nano} == {1_735_689_600 * 10**9}
+
+
+@pytest.mark.parametrize(
+    ("past", "first"), [([], [0, 1]), ([("weekly", "acme", "success", 1.0)], [1])],
+    ids=["empty", "one run"],
+)  # fmt: skip
+def test_the_first_run_after_an_empty_ledger_gets_its_zero(
+    past: list[Any], first: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger without runs brought nothing back: `increase()` has to see the first one."""
+    exporter, reader, meter = _meter()
+    runs = meter.create_counter(PIPELINE_EXECUTIONS.name)
+    monkeypatch.setattr(
+        rebuild, "record_pipeline_execution", lambda *row: runs.add(1, {"status": row[2]})
+    )
+    try:
+        rebuild_pipeline_executions(past, since=1_760_000_000.0)
+        if not past:
+            runs.add(1, {"status": "failed"})
+        reader.collect()
+    finally:
+        rebuild.reset_after_fork()
+    assert [value for _, value in exporter.exports[0][PIPELINE_EXECUTIONS.name]] == first

@@ -145,7 +145,10 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
         # In the folder of all processes: a second proof would be minutes for nothing.
         (tmp_path_factory.getbasetemp().parent / "the-one-proof").mkdir()
     begin = time.time()
-    with Stack(folder) as stack:
+    stack = Stack(folder)
+    # For the dashboard of the telemetry itself; elsewhere tests read the page by themselves.
+    stack.prometheus.scrape("collector", f"127.0.0.1:{stack.collector.ports['metrics']}")
+    with stack:
         endpoint = stack.collector.otlp_http
         with Platform(folder / "platform", endpoint=endpoint, variables=STRICT) as platform:
             _use(platform)

@@ -82,7 +82,7 @@ def put_in(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: values[found[1] or found[3]], text)
 
 
-def prometheus_variables() -> Iterator[tuple[str, dict[str, Any]]]:
+def variables() -> Iterator[tuple[str, dict[str, Any]]]:
     """Return every variable with the dashboard that it belongs to."""
     for uid, board in boards().items():
         for variable in board["templating"]["list"]:

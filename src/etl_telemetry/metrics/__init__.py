@@ -11,7 +11,7 @@ from etl_telemetry.metrics.database import (
     record_database_transaction,
 )
 from etl_telemetry.metrics.labels import LabelBound, configure, label, limit_of, status_of
-from etl_telemetry.metrics.rebuild import begin_of, rebuild_pipeline_executions, settled
+from etl_telemetry.metrics.rebuild import begin_of, goes_on, rebuild_pipeline_executions, settled
 from etl_telemetry.metrics.record import (
     record_active_runs,
     record_connector_operation,
@@ -37,6 +37,7 @@ __all__ = [
     "RunTotal",
     "begin_of",
     "configure",
+    "goes_on",
     "label",
     "limit_of",
     "prolong_run_totals",

@@ -32,6 +32,7 @@ class _Rebuilt:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.begins: dict[str, int] = {}
+        self.anything = False
 
 
 _state = _Rebuilt()
@@ -62,6 +63,7 @@ def rebuild_pipeline_executions(executions: Iterable[Execution], *, since: datet
                 number += 1
         for metric in (PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION):
             _state.begins[metric.name] = int(begin * 1e9)
+        _state.anything = number > 0
     return number
 
 
@@ -69,12 +71,18 @@ def reset_after_fork() -> None:
     """Forget the past in a forked child: it is its parent's."""
     _state.lock = threading.RLock()
     _state.begins = {}
+    _state.anything = False
     withdraw_run_totals()
 
 
 def begin_of(metric: str) -> int | None:
     """Return when the sums of a metric began, in Unix nanoseconds; None: with this process."""
     return _state.begins.get(metric)
+
+
+def goes_on(metric: str) -> bool:
+    """Say whether series of a metric were brought back: an empty ledger brings none."""
+    return _state.anything and metric in _state.begins
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from etl_telemetry.metrics import begin_of
+from etl_telemetry.metrics import goes_on
 from etl_telemetry.runtime import totals
 from etl_telemetry.runtime.continued import with_begins
 from etl_telemetry.runtime.observed import ObservedSeries
@@ -90,7 +90,7 @@ def _with_zeros(
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 known = totals.announced(metric)
-                if begin_of(metric.name) is not None and metric.name not in continued:
+                if goes_on(metric.name) and metric.name not in continued:
                     # What a ledger brought back was exported by the process before.
                     continued.add(metric.name)
                     known = metric.data.data_points

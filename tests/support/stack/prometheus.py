@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +35,14 @@ class Prometheus(Engine):
     def ask(self) -> PrometheusApi:
         """Return how to query it."""
         return PrometheusApi(self.address("http"))
+
+    def scrape(self, job: str, address: str) -> None:
+        """Scrape this `host:port` as a job of the product's file, which has its usual address."""
+        copy = self.folder / "config"
+        if self.config.parent != copy:
+            shutil.copytree(self.config.parent, copy)
+            self.config = copy / self.config.name
+        (copy / "targets" / f"{job}.yml").write_text(json.dumps([{"targets": [address]}]))
 
     def command(self) -> list[str]:
         """Return how it is started."""

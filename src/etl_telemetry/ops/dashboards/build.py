@@ -40,7 +40,7 @@ def model(one: Dashboard) -> dashboard.Dashboard:
         editable=False,  # Written by a program: what is changed by hand would be lost.
         graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
         time=dashboard.DashboardDashboardTime(from_val=one.since, to="now"),
-        refresh="30s",
+        refresh=one.refresh,
         version=1,
         links=[others],
         templating=dashboard.DashboardDashboardTemplating(

@@ -78,8 +78,10 @@ def _queues(limits: Thresholds) -> tuple[Panel, ...]:
 
 
 def _waits() -> tuple[Panel, ...]:
+    # The time in the broker is told of every delivery, 0 included.
+    every = f'{_QUEUE}, phase="broker"'
     waited = f"sum by (phase) ({rate(_WAIT + '_sum', _QUEUE)})"
-    begun = f"sum({rate('task_execution_duration_seconds_count', ENV)})"
+    begun = f"sum({rate(_WAIT + '_count', every)})"
     return (
         Panel(
             "Where messages wait",

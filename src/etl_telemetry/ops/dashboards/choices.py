@@ -10,6 +10,13 @@ STEP = f'{ENV}, pipeline_name=~"$pipeline"'
 """Series that name a pipeline."""
 RUN = f'{ENV}, organization=~"$organization", pipeline_name=~"$pipeline"'
 """Series that name a pipeline and whose it is."""
+# Of a variable with one value Grafana escapes the quotes only: it is no regular expression.
+ONE_STEP = f'{ENV}, pipeline_name="$pipeline"'
+"""The same, where exactly one pipeline is chosen."""
+ONE_RUN = f'{ENV}, organization=~"$organization", pipeline_name="$pipeline"'
+"""The same, where exactly one pipeline is chosen."""
+SERVED = f'{ENV}, job="$service"'
+"""Series of the one service that is chosen."""
 
 FAILED = 'status=~"failed|lost"'
 """Runs and deliveries that ended badly."""

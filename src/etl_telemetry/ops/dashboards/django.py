@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from etl_telemetry.ops.dashboards.choices import (
-    ENV,
     ENVIRONMENT,
     RECORD_ENV,
+    SERVED,
     SERVICE,
     percentiles,
     quantile,
@@ -27,15 +27,14 @@ from etl_telemetry.ops.thresholds import Thresholds
 
 _TOOK = "http_server_request_duration_seconds"
 _COUNT = f"{_TOOK}_count"
-_SERVICE = f'{ENV}, job=~"$service"'
-_ROUTE = f'{_SERVICE}, http_route=~"$route"'
+_ROUTE = f'{SERVED}, http_route=~"$route"'
 _BROKEN = 'http_response_status_code=~"5.."'
 _NO_REQUESTS = "No requests"
 
 
 def board(_: Thresholds) -> Dashboard:
     """Return the dashboard."""
-    route = Variable("route", "Route", f"label_values({_COUNT}{{{_SERVICE}}}, http_route)")
+    route = Variable("route", "Route", f"label_values({_COUNT}{{{SERVED}}}, http_route)")
     return Dashboard(
         uid="etl-django",
         title="ETL platform: Django",
@@ -147,20 +146,20 @@ def _saturation() -> tuple[Panel, ...]:
         Panel(
             "Database connections of processes",
             "Held open by this service's processes, by what they do.",
-            (Metrics(f"sum by (state) (database_client_connections{{{_SERVICE}}})", "{{state}}"),),
+            (Metrics(f"sum by (state) (database_client_connections{{{SERVED}}})", "{{state}}"),),
             "share", width=8,
         ),
         Panel(
             "Connection pools",
             "Connections of the pools by state, and threads that wait for one.",
-            (Metrics(f"sum by (state) (database_pool_connections{{{_SERVICE}}})", "{{state}}"),
-             Metrics(f"sum(database_pool_waiting{{{_SERVICE}}})", "waiting")),
+            (Metrics(f"sum by (state) (database_pool_connections{{{SERVED}}})", "{{state}}"),
+             Metrics(f"sum(database_pool_waiting{{{SERVED}}})", "waiting")),
             width=8, empty="No pool",
         ),
         Panel(
             "Time to get a connection",
             "95 % took less, from the server or the pool.",
-            (Metrics(quantile(0.95, connected, _SERVICE, "database_alias"), "{{database_alias}}"),),
+            (Metrics(quantile(0.95, connected, SERVED, "database_alias"), "{{database_alias}}"),),
             unit="s", width=8, empty="No connection was made",
         ),
     )  # fmt: skip

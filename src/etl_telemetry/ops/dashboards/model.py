@@ -140,6 +140,8 @@ class Dashboard:
     """What is shown."""
     since: str = "now-1h"
     """Where the time range begins when it is opened."""
+    refresh: str = "30s"
+    """How often it is asked again."""
 
     @property
     def panels(self) -> tuple[Panel, ...]:

@@ -6,11 +6,11 @@ from etl_telemetry.ops.dashboards.choices import (
     ENVIRONMENT,
     FAILED,
     ONE_PIPELINE,
+    ONE_RUN,
+    ONE_STEP,
     ORGANIZATION,
     RECORD_RUN,
-    RUN,
     SERVICE,
-    STEP,
     percentiles,
     rate,
     rise,
@@ -44,12 +44,12 @@ def board(limits: Thresholds) -> Dashboard:
 
 
 def _runs(limits: Thresholds) -> tuple[Panel, ...]:
-    where = f'{RUN}, status="success"'
+    where = f'{ONE_RUN}, status="success"'
     return (
         Panel(
             "Success rate",
             "Runs that succeeded, of all that ended in the time shown.",
-            (Metrics(share(f"sum({rise(_RUNS, where)})", f"sum({rise(_RUNS, RUN)})")),),
+            (Metrics(share(f"sum({rise(_RUNS, where)})", f"sum({rise(_RUNS, ONE_RUN)})")),),
             "value", "percentunit", empty=_NO_RUNS, width=6, height=5, now=True, decimals=1,
             limits=((0.0, "red"), (1 - limits.failure_ratio, "orange"),
                     (limits.slo_success, "green")),
@@ -57,20 +57,20 @@ def _runs(limits: Thresholds) -> tuple[Panel, ...]:
         Panel(
             "Runs that ended",
             "By status, in the time shown, rounded.",
-            (Metrics(f"round(sum by (status) ({rise(_RUNS, RUN)}))", "{{status}}"),),
+            (Metrics(f"round(sum by (status) ({rise(_RUNS, ONE_RUN)}))", "{{status}}"),),
             "levels", empty=_NO_RUNS, width=6, height=5, now=True,
         ),
         Panel(
             "Since the last success",
             "How old the pipeline's data is.",
-            (Metrics(f"time() - max(pipeline_last_success_timestamp_seconds{{{RUN}}})"),),
+            (Metrics(f"time() - max(pipeline_last_success_timestamp_seconds{{{ONE_RUN}}})"),),
             "value", "s", empty="It has never succeeded, or nobody reads", width=6, height=5,
             limits=((limits.freshness_hours * 3600, "red"),), now=True,
         ),
         Panel(
             "Active run",
             "Age of its oldest run that is pending or running.",
-            (Metrics(f"max(pipeline_active_run_age_seconds{{{RUN}}})"),),
+            (Metrics(f"max(pipeline_active_run_age_seconds{{{ONE_RUN}}})"),),
             "value", "s", empty="No active run, or nobody reads", width=6, height=5,
             limits=((limits.long_run_hours * 3600, "red"),),
         ),
@@ -82,19 +82,19 @@ def _over_time() -> tuple[Panel, ...]:
         Panel(
             "Runs by status",
             "Runs that ended a minute.",
-            (Metrics(f"60 * sum by (status) ({rate(_RUNS, RUN)})", "{{status}}"),),
+            (Metrics(f"60 * sum by (status) ({rate(_RUNS, ONE_RUN)})", "{{status}}"),),
             unit="suffix: runs/min", width=8,
         ),
         Panel(
             "Duration",
             "Half, 5 % and 1 % of the runs took longer. A point leads to the trace of a run.",
-            tuple(Metrics(expr, name) for expr, name in percentiles(_DURATION, RUN)),
+            tuple(Metrics(expr, name) for expr, name in percentiles(_DURATION, ONE_RUN)),
             unit="s", empty=_NO_RUNS, width=8,
         ),
         Panel(
             "Durations",
             "How many runs took how long.",
-            (Metrics(f"sum by (le) ({rise(_DURATION + '_bucket', RUN, '$__rate_interval')})"),),
+            (Metrics(f"sum by (le) ({rise(_DURATION + '_bucket', ONE_RUN, '$__rate_interval')})"),),
             "heat", "s", empty=_NO_RUNS, width=8,
         ),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def _over_time() -> tuple[Panel, ...]:
 
 def _rows(limits: Thresholds) -> tuple[Panel, ...]:
     by = "sum by (step_type)"
-    kinds = {kind: f"{by} ({rise(f'data_rows_{kind}_total', STEP)})" for kind in _ROWS}
+    kinds = {kind: f"{by} ({rise(f'data_rows_{kind}_total', ONE_STEP)})" for kind in _ROWS}
     return (
         Panel(
             "Rows",
@@ -114,14 +114,14 @@ def _rows(limits: Thresholds) -> tuple[Panel, ...]:
         Panel(
             "Rows a second",
             "What each step put out.",
-            (Metrics(f"{by} ({rate('data_rows_processed_total', STEP)})", "{{step_type}}"),),
+            (Metrics(f"{by} ({rate('data_rows_processed_total', ONE_STEP)})", "{{step_type}}"),),
             unit="suffix: rows/s", width=8,
         ),
         Panel(
             "Rejected rows",
             "Share of the rows read that a step refused as wrong.",
-            (Metrics(share(f"{by} ({rate('data_rows_rejected_total', STEP)})",
-                           f"{by} ({rate('data_rows_read_total', STEP)})"), "{{step_type}}"),),
+            (Metrics(share(f"{by} ({rate('data_rows_rejected_total', ONE_STEP)})",
+                           f"{by} ({rate('data_rows_read_total', ONE_STEP)})"), "{{step_type}}"),),
             unit="percentunit", limits=((limits.rejected_ratio, "red"),), empty="No rows read",
             width=8,
         ),
@@ -130,7 +130,7 @@ def _rows(limits: Thresholds) -> tuple[Panel, ...]:
 
 def _counting(limits: Thresholds) -> tuple[Panel, ...]:
     by = "sum by (step_type)"
-    read, *others = (f"{by} ({rise(f'data_rows_{kind}_total', STEP)})" for kind in _ROWS)
+    read, *others = (f"{by} ({rise(f'data_rows_{kind}_total', ONE_STEP)})" for kind in _ROWS)
     counted = " + ".join(f"({each} or 0 * {read})" for each in others)
     return (
         Panel(
@@ -144,14 +144,14 @@ def _counting(limits: Thresholds) -> tuple[Panel, ...]:
         Panel(
             "Progress of steps that run",
             "Rows done so far, and rows expected where the step said how many.",
-            (Metrics(f"{by} (step_rows_done{{{STEP}}})", "{{step_type}} done"),
-             Metrics(f"{by} (step_rows_expected{{{STEP}}})", "{{step_type}} expected")),
+            (Metrics(f"{by} (step_rows_done{{{ONE_STEP}}})", "{{step_type}} done"),
+             Metrics(f"{by} (step_rows_expected{{{ONE_STEP}}})", "{{step_type}} expected")),
             unit="suffix: rows", empty="No step runs", width=8, height=6,
         ),
         Panel(
             "Sign of life",
             "Time since a step that runs last added rows or sent a heartbeat.",
-            (Metrics(f"max by (step_type) (step_heartbeat_age_seconds{{{STEP}}})",
+            (Metrics(f"max by (step_type) (step_heartbeat_age_seconds{{{ONE_STEP}}})",
                      "{{step_type}}"),),
             unit="s", limits=((limits.stalled_minutes * 60, "red"),), empty="No step runs",
             width=8, height=6,
@@ -160,11 +160,12 @@ def _counting(limits: Thresholds) -> tuple[Panel, ...]:
 
 
 def _tasks() -> tuple[Panel, ...]:
+    ended = f'{ONE_STEP}, status!~"retried|revoked"'
     return (
         Panel(
             "Deliveries",
             "Deliveries of tasks that ended a second, by type and status.",
-            (Metrics(f"sum by (task_type, status) ({rate(_TASKS, STEP)})",
+            (Metrics(f"sum by (task_type, status) ({rate(_TASKS, ONE_STEP)})",
                      "{{task_type}} {{status}}"),),
             unit="ops", empty="No deliveries",
         ),
@@ -172,8 +173,8 @@ def _tasks() -> tuple[Panel, ...]:
             "Failed and lost deliveries",
             "Share of the deliveries that ended; a retry is none yet.",
             (Metrics(share(
-                f"sum by (task_type) ({rate(_TASKS, f'{STEP}, {FAILED}')})",
-                f"""sum by (task_type) ({rate(_TASKS, f'{STEP}, status!~"retried|revoked"')})""",
+                f"sum by (task_type) ({rate(_TASKS, f'{ONE_STEP}, {FAILED}')})",
+                f"sum by (task_type) ({rate(_TASKS, ended)})",
             ), "{{task_type}}"),),
             unit="percentunit", empty="No deliveries",
         ),

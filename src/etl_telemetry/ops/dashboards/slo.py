@@ -30,6 +30,7 @@ def board(limits: Thresholds) -> Dashboard:
         description=f"{percent(limits.slo_success)} of the runs shall succeed, over 30 days.",
         variables=(ENVIRONMENT,),
         since="now-24h",
+        refresh="5m",  # A month of every run is read each time.
         rows=(Row("The last 30 days", _month(limits)), Row("Burn rate", _burn(limits))),
     )
 
