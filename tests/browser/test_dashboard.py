@@ -77,8 +77,9 @@ def picture(page: Page, name: str) -> None:
     """Write a picture of the documentation where that is asked for; it must be there."""
     target = PICTURES / name
     if os.environ.get("ETL_TELEMETRY_PICTURES"):
-        page.screenshot(path=target, clip={"x": 0, "y": 0, "width": 1280, "height": 1100}
-                        if "narrow" not in name else None, full_page=True)  # fmt: skip
+        width = page.viewport_size["width"] if page.viewport_size else 0
+        clip = {"x": 0, "y": 0, "width": width, "height": 1_200}
+        page.screenshot(path=target, clip=clip, full_page=True)
     assert target.stat().st_size > 5_000
 
 

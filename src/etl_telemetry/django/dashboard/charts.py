@@ -60,7 +60,7 @@ def of(series: Sequence[RunBucket]) -> list[Chart]:
         _Line("p95", [bucket.p95_duration for bucket in series]),
     ]
     found = [
-        _chart("Runs by status", "StackedBar", statuses, series, number),
+        _chart("Runs by status", "StackedBar", statuses, series, _whole),
         _chart("Success rate", "Line", rates, series, percent, range=(0, 1)),
         _chart("Durations", "Line", durations, series, seconds),
     ]
@@ -68,6 +68,11 @@ def of(series: Sequence[RunBucket]) -> list[Chart]:
         rows = [_Line("rows per hour", [bucket.rows_per_hour for bucket in series])]
         found.insert(2, _chart("Rows per hour", "Bar", rows, series, number))
     return found
+
+
+def _whole(value: float | None) -> str:
+    """Return a count; nothing where the axis has a mark between two counts."""
+    return "" if value is not None and not float(value).is_integer() else number(value)
 
 
 def _chart(
@@ -109,7 +114,7 @@ def _drawn(
         width=_WIDTH, height=_HEIGHT, margin=8, spacing=8, js=[], css=[], no_prefix=True,
         disable_xml_declaration=True, show_legend=len(lines) > 1, legend_at_bottom=True,
         legend_at_bottom_columns=len(lines), dots_size=2.5, include_x_axis=True,
-        show_minor_x_labels=False, x_labels_major_count=_LABELS, max_scale=6, print_values=False,
+        show_minor_x_labels=False, x_labels_major_count=_LABELS, truncate_label=-1, max_scale=6, print_values=False,
         allow_interruptions=True, no_data_text="No data", value_formatter=shown,
         style=style,
         **options,
