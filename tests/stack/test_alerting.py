@@ -111,8 +111,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         collector.configs.append(folder / "metrics-only.yaml")
         collector.configs[-1].write_text(json.dumps(METRICS_ONLY))
         with alertmanager, prometheus, collector, platform:
-            observe = ("manage.py", "telemetry_observer", "--interval", "2")
-            platform.fleet.start("observer", services.PYTHON, *observe)
             yield Watched(platform, channels)
 
 
