@@ -115,7 +115,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def wait_for(what: str, happened: Callable[[], bool], fleet: Fleet, *, timeout: float = 240) -> None:
+def wait_for(
+    what: str, happened: Callable[[], bool], fleet: Fleet, *, timeout: float = 240
+) -> None:
     """Wait until `happened()` is true.
 
     Raises:
