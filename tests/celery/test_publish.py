@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import json
+import time
 from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
@@ -168,12 +169,29 @@ def test_an_error_of_ours_never_reaches_the_publisher(
     assert sent_headers(jobs)["id"] == sent.id
 
 
-def sent_headers(app: Celery) -> dict[str, Any]:
-    """Return the headers of the only message in the queue."""
+def sent(app: Celery) -> dict[str, Any]:
+    """Return the only message in the queue."""
     port = int(str(app.conf.broker_url).rsplit(":", 1)[1].partition("/")[0])
     reply = command(port, b"LRANGE", b"jobs", b"0", b"-1")
     assert reply.startswith(b"*1\r\n"), reply
-    message = json.loads(reply.split(b"\r\n", 2)[2].rpartition(b"\r\n")[0])
+    message: dict[str, Any] = json.loads(reply.split(b"\r\n", 2)[2].rpartition(b"\r\n")[0])
     assert b64decode(message["body"])
-    headers: dict[str, Any] = message["headers"]
+    return message
+
+
+def sent_headers(app: Celery) -> dict[str, Any]:
+    """Return its headers."""
+    headers: dict[str, Any] = sent(app)["headers"]
     return headers
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, None), ({"timestamp": 7}, 7)])
+@pytest.mark.usefixtures("instrumented")
+def test_a_message_says_when_it_was_published(
+    options: dict[str, int], expected: int | None, jobs: Celery
+) -> None:
+    """In AMQP's own property, which RabbitMQ tells of the oldest one; the application's wins."""
+    before = int(time.time())
+    jobs.tasks["jobs.add"].apply_async((1, 2), **options)
+    told = sent(jobs)["properties"]["timestamp"]
+    assert told == expected if expected is not None else before <= told <= time.time()
