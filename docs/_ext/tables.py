@@ -192,7 +192,22 @@ def relay_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     return table(("A delivery", "CPU of the child", "CPU of the relay", "On the clock"), rows)
 
 
-MEASURED = {"runtime": runtime_costs, "logs": log_costs, "demo": demo_time, "relay": relay_costs}
+def query_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Compare requests, and what of them is the spans of queries."""
+    requests = results["cpu_us_a_request"]
+    spans = results["cpu_us_a_query_span"]
+    rows = [(name, f"{requests[name]:,.0f} µs", "") for name in requests if name not in spans]
+    rows += [(name, f"{requests[name]:,.0f} µs", f"{cost:.0f} µs") for name, cost in spans.items()]
+    return table(("Set-up", "A request", "Of it, a query's span"), rows)
+
+
+MEASURED = {
+    "runtime": runtime_costs,
+    "logs": log_costs,
+    "demo": demo_time,
+    "relay": relay_costs,
+    "queries": query_costs,
+}
 
 
 class Measured(Generated):

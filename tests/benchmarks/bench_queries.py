@@ -128,8 +128,11 @@ def main() -> None:
         "command": "nox -s bench -- queries",
         "python": sys.version.split()[0],
         "queries": QUERIES,
-        "cpu_us_a_request": {name: round(value) for name, value in cost.items()},
-        "cpu_us_a_query_span": {name: round(v / QUERIES, 1) for name, v in of_spans.items()},
+        "requests": ROUNDS * REQUESTS,
+        "results": {
+            "cpu_us_a_request": {name: round(value) for name, value in cost.items()},
+            "cpu_us_a_query_span": {name: round(v / QUERIES, 1) for name, v in of_spans.items()},
+        },
         "ratio_of_query_spans": round(of_spans["ours"] / of_spans["stock"], 2),
     }
     TARGET.write_text(json.dumps(report, indent=2) + "\n")

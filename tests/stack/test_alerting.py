@@ -92,7 +92,6 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Run the platform and all that watches it."""
-    from demo import platform_services as services
     from support.stack.platform import Platform
 
     folder = tmp_path_factory.mktemp("watched")
