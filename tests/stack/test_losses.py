@@ -110,3 +110,9 @@ def test_renamed_exporter_gets_what_waited_only_when_its_file_is_renamed(stack: 
     assert set(forgotten.arrived.spans) == set(range(late, forgotten.rounds))
     assert 0 < late == forgotten.lost
     assert moved == Outcome.whole(forgotten.rounds)
+
+
+def test_swap_of_a_backend_that_is_away_loses_nothing(stack: Stack) -> None:
+    """What waits for the old backend stays on the disk until its exporter comes back."""
+    outcome = losses.swap_traces(stack)
+    assert outcome == Outcome.whole(outcome.rounds)

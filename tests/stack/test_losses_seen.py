@@ -35,6 +35,10 @@ LOST: dict[str, tuple[dict[str, Any], Scenario]] = {
         exporter("elasticsearch/logs", sending_queue={"storage": None}),
         lambda stack: losses.stop_backend(stack, stack.elasticsearch, patience=SHORT),
     ),
+    "a swap finds spans in memory": (
+        exporter("otlp_http/jaeger", sending_queue={"storage": None}),
+        lambda stack: losses.swap_traces(stack, patience=SHORT),
+    ),
     "it gives up after a second": (
         exporter("otlp_http/jaeger", retry_on_failure=GIVES_UP),
         lambda stack: losses.stop_backend(stack, stack.jaeger, killed=False, patience=SHORT),

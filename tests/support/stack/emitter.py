@@ -16,7 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from support.process import environment
 from support.stack.patience import PATIENCE, eventually
@@ -125,6 +125,11 @@ class Emitter:
         self._errors.close()
 
     @property
+    def own(self) -> dict[str, Any]:
+        """Return the query that finds its documents in Elasticsearch."""
+        return {"term": {"resource.attributes.service.name": self.service}}
+
+    @property
     def rounds(self) -> int:
         """Return how many rounds it has done."""
         lines = self._lines()
@@ -154,8 +159,7 @@ class Emitter:
             for span in trace
             if span.name == "round"
         }
-        own = {"term": {"resource.attributes.service.name": self.service}}
-        records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", own)
+        records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", self.own)
         counts = stack.prometheus.ask.query(f'emitted_total{{job="{self.service}"}}')
         counted = sum(sample.value for sample in counts)
         return Arrived(Counter(spans.values()), Counter(records), counted)

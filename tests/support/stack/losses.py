@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from support.stack.emitter import Arrived, Emitted, Emitter
 from support.stack.engine import Engine
 from support.stack.patience import eventually
+from support.stack.product import PRODUCT
 from support.stack.refusing import Answer, Refusing
 from support.stack.stack import Stack
 
 ROUNDS = 300
 """Rounds between two events: several exports of each signal."""
+FEW, SLOW = 60, 0.05
+"""Rounds, and seconds between two, where the Collector restarts: the application drops nothing."""
 PATIENT = 30.0
 """Seconds for what the queues have handed on to be found; less where something will be missing."""
 
@@ -59,13 +63,23 @@ class Outcome:
         return sum(number > 1 for each in (found.spans, found.records) for number in each.values())
 
 
-def end(emitter: Emitter, stack: Stack, *, patience: float = PATIENT) -> Outcome:
-    """End the application and return what arrived, at once when it is everything."""
+def end(
+    emitter: Emitter,
+    stack: Stack,
+    *,
+    patience: float = PATIENT,
+    arrived: Callable[[], Arrived] | None = None,
+) -> Outcome:
+    """End the application and return what arrived, at once when it is everything.
+
+    `arrived` asks other backends than the usual ones.
+    """
     emitted: Emitted = emitter.end()
     stack.settle()
 
     def outcome() -> Outcome:
-        return Outcome(emitted.rounds, emitted.drops, emitter.arrived(stack))
+        found = emitter.arrived(stack) if arrived is None else arrived()
+        return Outcome(emitted.rounds, emitted.drops, found)
 
     with suppress(TimeoutError):
         eventually("all of it", lambda: outcome().is_whole, timeout=patience)
@@ -123,3 +137,33 @@ def disturb_elasticsearch(
         emitter.go_on(ROUNDS)
         between.answer = None
         return end(emitter, stack, patience=patience)
+
+
+def swap_traces(stack: Stack, *, patience: float = PATIENT) -> Outcome:
+    """Swap Jaeger, which is away, for Elasticsearch; when it is there again, send to both."""
+    usual = list(stack.collector.configs)
+    new = [*usual, PRODUCT / "overlays" / "traces-elasticsearch.yaml"]
+    both = [*new, PRODUCT / "overlays" / "both" / "traces-elasticsearch.yaml"]
+    stack.jaeger.stop()
+    with Emitter(stack.collector.otlp_http, pace=SLOW) as emitter:
+
+        def arrived() -> Arrived:
+            found = emitter.arrived(stack)
+            spans = stack.elasticsearch.ask.terms("traces-*", "attributes.number", emitter.own)
+            return replace(found, spans=found.spans | Counter(spans))
+
+        def go_on(configs: list[Path]) -> None:
+            stack.collector.configs = configs
+            stack.collector.restart()
+            emitter.go_on(FEW)
+
+        try:
+            emitter.go_on(FEW)
+            eventually("something waits", lambda: stack.collector.waiting() > 0)
+            go_on(new)
+            stack.jaeger.start()
+            go_on(both)
+            return end(emitter, stack, patience=patience, arrived=arrived)
+        finally:
+            stack.collector.configs = usual
+            stack.collector.restart()

@@ -43,9 +43,9 @@ class ElasticsearchApi:
         """Return how many documents have each value of a field."""
         aggregation = {"found": {"terms": {"field": field, "size": MOST}}}
         found = self.search(index, query=query, size=0, aggs=aggregation)
-        return {
-            each["key"]: each["doc_count"] for each in found["aggregations"]["found"]["buckets"]
-        }
+        # Where no index matches there is no aggregation.
+        buckets = found["aggregations"]["found"]["buckets"] if "aggregations" in found else []
+        return {each["key"]: each["doc_count"] for each in buckets}
 
     def data_streams(self) -> list[str]:
         """Return the names of the data streams."""
