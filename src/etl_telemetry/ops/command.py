@@ -19,7 +19,7 @@ _KINDS = ("rules", "dashboards", "index-templates", "kibana")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "thresholds:\n" + "\n".join(
+    parser.epilog = "numbers:\n" + "\n".join(
         f"  {field.name}={field.default:g}" for field in dataclasses.fields(thresholds.Thresholds)
     )
     add = parser.add_argument
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--out", metavar="DIR", type=Path, help="folder to write into (default: here)")
     add(
         "--set", metavar="NAME=VALUE", action="append", default=[],
-        help="a threshold of your own, as often as you like",
+        help="a number of your own, as often as you like",
     )  # fmt: skip
     add(
         "--runbooks", metavar="URL", default=DOCS,

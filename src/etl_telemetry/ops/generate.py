@@ -21,7 +21,7 @@ class Options:
     """What the files depend on."""
 
     limits: Thresholds
-    """The numbers at which alerts fire."""
+    """A team's own numbers."""
     runbooks: str
     """Where the runbooks are: the address before `/task-lost.html`."""
     grafana: str = GRAFANA

@@ -1,4 +1,4 @@
-"""The numbers at which an alert fires: defaults, and how a team sets its own."""
+"""Numbers of a team: when an alert fires, how long a record is kept; defaults, and `--set`."""
 
 from __future__ import annotations
 
