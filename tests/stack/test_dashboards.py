@@ -49,7 +49,6 @@ EMPTY = {
     "etl-database/Pools": "the platform has no pool",
     "etl-health/Dropped": _QUIET,
     "etl-health/Lost": _QUIET,
-    "etl-health/Refused": _QUIET,
     "etl-health/Of the telemetry itself": _QUIET,
 }
 """Panels that may be empty, and why."""

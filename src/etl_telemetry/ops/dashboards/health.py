@@ -136,9 +136,9 @@ def _ways_out() -> tuple[Panel, ...]:
         Panel(
             "Refused",
             "Items a second that the Collector did not take: it is short of memory, or a queue is "
-            "full. Nothing is counted before the first.",
+            "full. Senders try again.",
             _all_of("receiver_refused", "receiver"),
-            unit="ops", width=8, empty="Nothing was ever refused, or nobody scrapes",
+            unit="ops", width=8, empty=_UNSCRAPED,
         ),
     )  # fmt: skip
 
