@@ -73,7 +73,7 @@ def build_engines(session: nox.Session, *arguments: str) -> None:
 
 
 def has_program(session: nox.Session, program: str, *, package: str) -> bool:
-    """Install a program of Debian's where that is ours to do, for root; return whether it is there."""
+    """Install a program of Debian's where that is ours to do, for root; return if it is there."""
     path = os.pathsep.join(["/usr/sbin", os.environ.get("PATH", "")])
     if not shutil.which(program, path=path) and shutil.which("apt-get") and os.geteuid() == 0:
         quietly = {"env": {"DEBIAN_FRONTEND": "noninteractive"}, "external": True}
@@ -137,8 +137,9 @@ def tests(session: nox.Session) -> None:
             " or name the tests that you want: nox -s tests -- tests/django"
         )
     if not session.posargs:
-        # Where it lacks its tests are skipped, and say so.
+        # Where they lack their tests are skipped, and say so.
         has_program(session, "mariadbd", package="mariadb-server")
+        has_program(session, "rabbitmq-server", package="rabbitmq-server")
     parallel = [] if session.posargs else ["-n", "2", "--dist", "loadgroup"]
     session.run("pytest", *parallel, *session.posargs)
 
