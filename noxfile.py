@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent
 PLATFORM = ROOT / "examples" / "etl_platform"
 WITH_ENGINES = {"collector"}
 """Benchmarks that need the engines."""
+ORDERLY = 180
+"""Seconds for what has engines to stop them after Ctrl-C: at a load of 60 it took 59."""
 STACKS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """The tests of the stack wait more than they compute; those that share a stack share a process."""
 
@@ -113,7 +115,7 @@ def stack(session: nox.Session) -> None:
             *("python", "-m", "support.stack", *session.posargs[1:]),
             env={"PYTHONPATH": str(ROOT / "tests")},
             # Ctrl-C: it stops its own processes, Java among them.
-            interrupt_timeout=60,
+            interrupt_timeout=ORDERLY,
             terminate_timeout=10,
         )
         return
@@ -122,7 +124,7 @@ def stack(session: nox.Session) -> None:
     parallel = [] if session.posargs else STACKS
     session.run(
         *("pytest", *where, *parallel, *session.posargs),
-        interrupt_timeout=60, terminate_timeout=10,
+        interrupt_timeout=ORDERLY, terminate_timeout=10,
     )  # fmt: skip
 
 
@@ -220,5 +222,5 @@ def bench(session: nox.Session) -> None:
         # Ctrl-C: what has engines stops them.
         session.run(
             *("python", str(scripts[each]), *arguments),
-            env=env, interrupt_timeout=60, terminate_timeout=10,
+            env=env, interrupt_timeout=ORDERLY, terminate_timeout=10,
         )  # fmt: skip
