@@ -239,9 +239,13 @@ def test_platform_tells_what_runs(proof: Any) -> None:
 def test_series_name_their_job_and_their_instance(proof: Any) -> None:
     """`job` is the service; `instance` the process: one for runs and gauges, else its own id."""
     ask = proof.stack.prometheus.ask
-    instances = {
-        name: {s.labels["instance"] for s in ask.query(_ever(proof, "last", name), at=proof.end)}
+    ever = {
+        name: _ever(proof, "last", f'{name}{{instance!=""}}')
         for name in (*ONE_WRITER, "task_executions_total", "target_info")
+    }
+    instances = {
+        name: {s.labels["instance"] for s in ask.query(expression, at=proof.end)}
+        for name, expression in ever.items()
     }
     assert {name: instances[name] for name in ONE_WRITER} == {
         name: {writer} for name, writer in ONE_WRITER.items()
