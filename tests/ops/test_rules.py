@@ -54,6 +54,12 @@ def test_every_alert_has_what_a_woken_person_needs(alert: Alert) -> None:
     assert alert.description.endswith(".")
 
 
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_no_number_is_told_in_a_form_that_nobody_reads(alert: Alert) -> None:
+    """Without a form Prometheus writes 1.234567e+06, and people are woken by riddles."""
+    assert "{{ $value }}" not in alert.summary + alert.description
+
+
 def test_every_runbook_belongs_to_an_alert() -> None:
     """A runbook whose alert is gone helps nobody."""
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"index"}

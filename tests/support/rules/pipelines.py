@@ -95,6 +95,9 @@ _ACTIVE = series("active_pipeline_runs", "observer")
 _TOO_MANY = (
     Case("TooManyActiveRuns", "fires", "eleven runs for six minutes", {_ACTIVE: "11x10"},
          at="6m", firing=(labels(),), summary="11 runs are pending or running"),
+    Case("TooManyActiveRuns", "fires", "a number above a million is written out",
+         {_ACTIVE: "1234567x10"}, at="6m", firing=(labels(),),
+         summary="1234567 runs are pending or running"),
     Case("TooManyActiveRuns", "quiet", "ten are allowed", {_ACTIVE: "10x10"}, at="10m"),
     Case("TooManyActiveRuns", "missing", "the table cannot be read: another alert tells",
          {_ACTIVE: "11x3 stale"}, at="10m"),

@@ -23,19 +23,59 @@ _SERVICES = (
          at="2h", firing=(_ETL, labels(job="exporter"))),
 )  # fmt: skip
 
-_ACTIVE = series("active_pipeline_runs", "observer")
+
+def _read(source: str, status: str = "success", instance: str = "observer", **more: str) -> str:
+    of = {"observer_source": source, "status": status, **more}
+    return series("observer_readings_total", instance, **of)
+
+
 _OBSERVERS = (
-    Case("ObserverSilent", "fires", "its series ended a quarter of an hour ago",
-         {_ACTIVE: "3x10 stale"}, at="25m", firing=(labels(),),
+    Case("ObserverSilent", "fires", "nothing was read for half an hour; beat goes on counting",
+         {_read("queues"): "0+4x20 stale", _read("beat", instance="beat"): "0+4x60"},
+         at="50m", firing=(labels(),),
          summary="Nobody reads active runs, queues and database connections any more"),
-    Case("ObserverSilent", "quiet", "it reads zero runs", {_ACTIVE: "0x60"}, at="50m"),
+    Case("ObserverSilent", "fires", "it has lost the lead, and nobody else has it",
+         {_read("queues"): "0+4x20 80x60"}, at="50m", firing=(labels(),)),
+    Case("ObserverSilent", "quiet", "it reads", {_read("queues"): "0+4x60"}, at="50m"),
+    Case("ObserverSilent", "quiet", "it tries: that it cannot is another alert",
+         {_read("queues", "error"): "0+4x60"}, at="50m"),
     Case("ObserverSilent", "missing", "there never was one", {}, at="50m"),
     Case("ObserverSilent", "restart", "the second one takes over",
-         {_ACTIVE: "3x10 stale", series("active_pipeline_runs", "b"): "_x14 3x60"}, at="50m"),
+         {_read("queues"): "0+4x20 stale", _read("queues", instance="b"): "_x25 0+4x60"},
+         at="50m"),
     Case("ObserverSilent", "labels", "each environment has its own",
-         {_ACTIVE: "3x10 stale",
-          'active_pipeline_runs{deployment_environment_name="test"}': "1x60"},
+         {_read("queues"): "0+4x20 stale",
+          _read("queues", deployment_environment_name="test"): "0+4x60"},
          at="50m", firing=(labels(),)),
+)  # fmt: skip
+
+
+def _unread(alert: str, source: str, other: str, summary: str) -> tuple[Case, ...]:
+    of = (labels(observer_source=source),)
+    return (
+        Case(alert, "fires", "each reading fails", {_read(source): "0+4x10 40x30",
+             _read(source, "error"): "0x10 0+4x30"}, at="30m", firing=of, summary=summary),
+        Case(alert, "fires", "it never could be read",
+             {_read(source, "error"): "1+4x30"}, at="20m", firing=of),
+        Case(alert, "quiet", "every second reading fails",
+             {_read(source): "0+2x40", _read(source, "error"): "0+2x40"}, at="30m"),
+        Case(alert, "quiet", "it is read again",
+             {_read(source): "0+4x10 40x10 40+4x30", _read(source, "error"): "0x10 0+4x10 40x30"},
+             at="30m"),
+        Case(alert, "missing", "there is no observer", {}, at="30m"),
+        Case(alert, "restart", "a new observer counts from zero, and can read",
+             {_read(source, "error"): "3x10 stale", _read(source, instance="b"): "_x11 0+4x30"},
+             at="30m"),
+        Case(alert, "labels", "the source that fails, and none that another alert is for",
+             {_read(source, "error"): "0+4x30", _read("runs"): "0+4x30",
+              _read(other, "error"): "0+4x30"}, at="20m", firing=of),
+    )  # fmt: skip
+
+
+_UNREAD = (
+    *_unread("ObserverCannotRead", "workers", "queues", "The observer cannot read workers"),
+    *_unread("QueuesNotRead", "queues", "workers",
+             "Nobody knows how many messages wait: the broker cannot be read"),
 )  # fmt: skip
 
 _OPEN = series("database_connections_active", "observer", database_type="postgresql")
@@ -79,5 +119,5 @@ _NEAR = (
          at="8m", firing=(labels(database_alias="default"),)),
 )  # fmt: skip
 
-CASES = (*_SERVICES, *_OBSERVERS, *_CONNECTIONS, *_NEAR)
+CASES = (*_SERVICES, *_OBSERVERS, *_UNREAD, *_CONNECTIONS, *_NEAR)
 """All of them."""

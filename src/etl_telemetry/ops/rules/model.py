@@ -13,6 +13,8 @@ DOCS = "https://etl-telemetry.readthedocs.io/en/latest/how-to/runbooks"
 """Where the runbooks are; `generate rules --runbooks URL` names another place."""
 GRAFANA = "http://localhost:3000"
 """Where Grafana is; `generate rules --grafana URL` names another place."""
+WHOLE = '{{ $value | printf "%.0f" }}'
+"""The value as a whole number: without a form, Prometheus writes a million as 1e+06."""
 _CHOSEN = "".join(
     f"{{{{ with $labels.{label} }}}}&var-{variable}={{{{ . | urlquery }}}}{{{{ end }}}}"
     for variable, label in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
 from etl_telemetry.ops.thresholds import Thresholds
 
 _PIPELINE = "deployment_environment_name, organization, pipeline_name"
@@ -101,7 +101,7 @@ def _too_many_active(limits: Thresholds) -> Alert:
         expr=f"""
 max by (deployment_environment_name) (active_pipeline_runs) > {number(limits.active_runs)}
 """,
-        summary="{{ $value }} runs are pending or running",
+        summary=f"{WHOLE} runs are pending or running",
         description=(
             f"More than {number(limits.active_runs)} runs are active: runs come faster than the "
             "workers end them, or they hang."
@@ -144,7 +144,7 @@ unless
 """,
         summary=f"{_NAMED}: no run ended within a day",
         description=(
-            "{{ $value }} runs ended on the same day of last week, none within the last "
+            f"{WHOLE} runs ended on the same day of last week, none within the last "
             "24 hours: nothing triggers the pipeline, or its runs do not end."
         ),
     )
@@ -193,7 +193,7 @@ def _rows_mismatch() -> Alert:
 """,
         summary=(
             "{{ $labels.pipeline_name }}, step {{ $labels.step_type }}: "
-            "{{ $value }} rows are unaccounted for"
+            f"{WHOLE} rows are unaccounted for"
         ),
         description=(
             "Rows read differ from rows processed, rejected and skipped: the step loses rows, "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.rules import observer
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
 from etl_telemetry.ops.thresholds import Thresholds
 
 _SERVICE = "deployment_environment_name, job"
@@ -14,7 +15,7 @@ def group(limits: Thresholds) -> Group:
         "platform",
         (
             _service_down(limits),
-            _observer_silent(),
+            *observer.alerts(),
             _connections(limits),
             _connection_limit(limits),
         ),
@@ -51,24 +52,6 @@ or
     )
 
 
-def _observer_silent() -> Alert:
-    return Alert(
-        name="ObserverSilent",
-        wait="10m",
-        expr="""
-group by (deployment_environment_name) (last_over_time(active_pipeline_runs[1d]))
-unless
-group by (deployment_environment_name) (active_pipeline_runs)
-""",
-        summary="Nobody reads active runs, queues and database connections any more",
-        description=(
-            "The observer is gone, or cannot read the run table: alerts on queues, freshness and "
-            "active runs are blind until it is back."
-        ),
-        dashboard="etl-health",
-    )
-
-
 def _connections(limits: Thresholds) -> Alert:
     return Alert(
         name="HighDatabaseConnections",
@@ -77,7 +60,7 @@ def _connections(limits: Thresholds) -> Alert:
 max by (deployment_environment_name, database_type) (database_connections_active)
 > {number(limits.database_connections)}
 """,
-        summary="{{ $labels.database_type }}: {{ $value }} connections are open",
+        summary=f"{{{{ $labels.database_type }}}}: {WHOLE} connections are open",
         description=(
             f"More than {number(limits.database_connections)} connections are open: a pool is too "
             "large, or connections are not given back. The server refuses new ones at its maximum."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
 from etl_telemetry.ops.thresholds import Thresholds
 
 _TYPE = "deployment_environment_name, task_type"
@@ -32,7 +32,7 @@ def _queue_size(limits: Thresholds) -> Alert:
 max by (deployment_environment_name, queue_name) (celery_queue_size)
 > {number(limits.queue_size)}
 """,
-        summary="Queue {{ $labels.queue_name }}: {{ $value }} messages wait",
+        summary=f"Queue {{{{ $labels.queue_name }}}}: {WHOLE} messages wait",
         description=(
             f"More than {number(limits.queue_size)} messages wait for a worker: workers are gone, "
             "too few, or busy with something long."
@@ -55,7 +55,7 @@ round(
 """,
         summary=(
             "{{ $labels.pipeline_name }}: "
-            "{{ $value }} lost deliveries of {{ $labels.task_type }} tasks"
+            f"{WHOLE} lost deliveries of {{{{ $labels.task_type }}}} tasks"
         ),
         description=(
             "Their processes were killed: out of memory, past the hard time limit, or by hand. "
@@ -140,7 +140,7 @@ round(
 """,
         summary="Schedule {{ $labels.schedule_name }} was due and nothing was sent",
         description=(
-            "{{ $value }} times within 15 minutes: beat is down, hangs, or cannot reach the broker."
+            f"{WHOLE} times within 15 minutes: beat is down, hangs, or cannot reach the broker."
         ),
         dashboard="etl-celery",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert, Group, number, percent
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
 from etl_telemetry.ops.thresholds import Thresholds
 
 _KINDS = ("spans", "metric_points", "log_records")
@@ -38,7 +38,7 @@ round(
 """,
         summary="{{ $labels.job }} drops telemetry: {{ $labels.reason }}",
         description=(
-            "{{ $value }} items within 15 minutes. The log event telemetry_dropped "
+            f"{WHOLE} items within 15 minutes. The log event telemetry_dropped "
             "says what and where, once for each line of the application."
         ),
         dashboard="etl-health",
@@ -97,7 +97,7 @@ def _losing() -> Alert:
         ),
         summary="The Collector loses what is meant for {{ $labels.exporter }}",
         description=(
-            "{{ $value }} items within 10 minutes did not fit into its queue, or the "
+            f"{WHOLE} items within 10 minutes did not fit into its queue, or the "
             "backend refused them for good. The Collector's log says why."
         ),
         dashboard="etl-health",
@@ -112,7 +112,7 @@ def _refusing() -> Alert:
         ),
         summary="The Collector {{ $labels.instance }} refuses what it is sent",
         description=(
-            "{{ $value }} items within 10 minutes: it is short of memory, or a queue is "
+            f"{WHOLE} items within 10 minutes: it is short of memory, or a queue is "
             "full. Senders try again, and drop when they cannot wait any longer."
         ),
         dashboard="etl-health",
@@ -127,7 +127,7 @@ def _audit() -> Alert:
         expr="""
 max by (deployment_environment_name, database_alias) (audit_events_waiting) > 0
 """,
-        summary="{{ $value }} audit events in {{ $labels.database_alias }} wait",
+        summary=f"{WHOLE} audit events in {{{{ $labels.database_alias }}}} wait",
         description=(
             "They are safe in their table, and nobody sees them in the audit trail: for ten "
             "minutes there was always one that was not delivered."
@@ -155,7 +155,7 @@ round(
 """,
         summary="Alertmanager cannot tell people by {{ $labels.integration }}",
         description=(
-            "For ten minutes messages have not got out, {{ $value }} of them in the last ten. "
+            f"For ten minutes messages have not got out, {WHOLE} of them in the last ten. "
             "Whoever is told by this channel only does not know what fires."
         ),
         dashboard="etl-health",
