@@ -30,7 +30,7 @@ def test_files_are_written_with_the_thresholds_that_were_set(
         "for": "2m",
         "labels": {"severity": "critical"},
         "annotations": {
-            "summary": "Queue {{ $labels.queue_name }}: {{ $value }} messages wait",
+            "summary": 'Queue {{ $labels.queue_name }}: {{ $value | printf "%.0f" }} messages wait',
             "description": "More than 250 messages wait for a worker: workers are gone, too few, "
             "or busy with something long.",
             "runbook_url": "https://wiki.example/etl/high-queue-size.html",

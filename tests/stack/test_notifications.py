@@ -227,10 +227,7 @@ def test_an_alert_with_nothing_to_read_shows_its_name(told: Told) -> None:
 STAGING = {"deployment_environment_name": "staging"}
 OTHER = {"instance": "b"}
 SILENCED = [
-    ("ServiceDown", {"job": "etl"}, "ObserverSilent", {}, STAGING),
     ("RunBurnRateFast", {}, "RunBurnRateSlow", {}, STAGING),
-    ("DatabaseConnectionsNearLimit", {"database_alias": "default"},
-     "HighDatabaseConnections", {"database_type": "postgresql"}, STAGING),
     ("CollectorLosing", {"instance": "a", "exporter": "e"},
      "CollectorQueueFilling", {"instance": "a", "exporter": "e", "data_type": "traces"}, OTHER),
 ]  # fmt: skip

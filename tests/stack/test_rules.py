@@ -17,8 +17,9 @@ from etl_telemetry.ops.rules import Alert
 from etl_telemetry.ops.rules.model import DOCS, GRAFANA
 from etl_telemetry.ops.thresholds import Thresholds
 from support.engines import locate
+from support.pages import REPOSITORY
 from support.rules import CASES, Case
-from support.rules.case import KINDS, selector, series
+from support.rules.case import KINDS, labels, selector, series
 from support.stack.product import PRODUCT
 
 RULES = sorted((PRODUCT / "prometheus" / "rules").glob("*.yml"))
@@ -191,3 +192,32 @@ def test_old_names_of_durations_are_the_same_numbers(part: str, tmp_path: Path) 
         ],
     }
     assert promtool(tmp_path, "http", [test]) == ""
+
+
+RUNBOOKS = REPOSITORY / "docs" / "how-to" / "runbooks"
+LAST_HEARD = [
+    ("service-down", series("etl_platform_info"), labels(job="etl")),
+    ("observer-silent", series("observer_readings_total", observer_source="queues"), labels()),
+]
+
+
+@pytest.mark.parametrize(("page", "source", "whose"), LAST_HEARD)
+def test_the_runbook_says_when_a_series_that_has_ended_was_last_heard_of(
+    page: str, source: str, whose: dict[str, str], tmp_path: Path
+) -> None:
+    """Its query is asked forty minutes after the last sample, as somebody does who was woken."""
+    (query,) = re.findall(
+        r"```promql\n(.+?)\n```", (RUNBOOKS / f"{page}.md").read_text(), re.DOTALL
+    )
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": source, "values": "1x10"}],
+        "promql_expr_test": [
+            {
+                "expr": query,
+                "eval_time": "50m",
+                "exp_samples": [{"labels": selector("", whose), "value": 2400}],
+            }
+        ],
+    }
+    assert promtool(tmp_path, "platform", [test]) == ""

@@ -47,6 +47,10 @@ class Thresholds:
     """Share of the connections that a database server allows, 0 to 1."""
     silent_seconds: float = 180.0
     """Seconds without a metric of a service: three of the default export intervals."""
+    service_hours: float = 6.0
+    """Hours that tell what a service is; one that has been gone for so long is forgotten."""
+    service_minutes: float = 60.0
+    """Minutes of these hours after which what sends metrics is a service, and no script."""
     collector_queue_ratio: float = 0.5
     """Share of a Collector's queue that is filled, 0 to 1."""
     slo_success: float = 0.99

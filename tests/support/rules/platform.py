@@ -6,21 +6,34 @@ from support.rules.case import Case, labels, series
 
 _INFO = series("etl_platform_info")
 _ETL = labels(job="etl")
+_GATEWAY = 'up{job="collector", instance="gw-1:8888"}'
 _SERVICES = (
     Case("ServiceDown", "fires", "the last sample is more than three minutes old",
-         {_INFO: "1x10"}, at="15m", firing=(_ETL,), summary="etl is down"),
-    Case("ServiceDown", "fires", "its series is long gone", {_INFO: "1x10"},
+         {_INFO: "1x90"}, at="95m", firing=(_ETL,), summary="etl is down"),
+    Case("ServiceDown", "fires", "its series is long gone", {_INFO: "1x90"},
          at="3h", firing=(_ETL,)),
-    Case("ServiceDown", "quiet", "two exports are late", {_INFO: "1x10 _ _ 1x10"}, at="12m"),
-    Case("ServiceDown", "quiet", "it was taken away two days ago", {_INFO: "1x10"}, at="48h"),
+    Case("ServiceDown", "fires", "one of two Collectors is down, so the way was there",
+         {_INFO: "1x90", _GATEWAY: "1x80 0x60", 'up{job="collector", instance="gw-2"}': "1x150"},
+         at="2h", firing=(_ETL,)),
+    Case("ServiceDown", "quiet", "two exports are late", {_INFO: "1x90 _ _ 1x10"}, at="92m"),
+    Case("ServiceDown", "quiet", "a script that ended, four minutes ago", {_INFO: "1x40"},
+         at="44m"),
+    Case("ServiceDown", "quiet", "a script that ended, hours ago", {_INFO: "1x40"}, at="3h"),
+    Case("ServiceDown", "quiet", "it was taken away on purpose, in the morning", {_INFO: "1x90"},
+         at="8h"),
+    Case("ServiceDown", "quiet", "no Collector answers: that is one outage, and one alert",
+         {_INFO: "1x90", _GATEWAY: "1x88 0x60", 'up{job="etl-telemetry"}': "1x88 0x60"},
+         at="2h"),
+    Case("ServiceDown", "quiet", "the Collector has come back, the processes not yet",
+         {_INFO: "1x88", _GATEWAY: "1x88 0x20 1x60"}, at="113m"),
     Case("ServiceDown", "missing", "it was never there", {}, at="10m"),
     Case("ServiceDown", "restart", "another process of the service took over",
-         {_INFO: "1x10 stale", series("etl_platform_info", "b"): "_x11 1x60"}, at="40m"),
+         {_INFO: "1x90 stale", series("etl_platform_info", "b"): "_x91 1x60"}, at="2h"),
     Case("ServiceDown", "labels", "one of two services; and one that Prometheus scrapes",
-         {_INFO: "1x10", series("etl_platform_info", "w", job="worker"): "1x200",
+         {_INFO: "1x90", series("etl_platform_info", "w", job="worker"): "1x200",
           'up{job="exporter", deployment_environment_name="production"}': "0x200",
-          'up{job="collector"}': "0x200", 'up{job="alertmanager"}': "0x200"},
-         at="2h", firing=(_ETL, labels(job="exporter"))),
+          _GATEWAY: "1x200", 'up{job="alertmanager"}': "0x200"},
+         at="3h", firing=(_ETL, labels(job="exporter"))),
 )  # fmt: skip
 
 

@@ -127,3 +127,12 @@ def percent(value: float) -> str:
     '10 %'
     """
     return f"{value * 100:g} %"
+
+
+def span(hours: float) -> str:
+    """Return hours as PromQL writes a range, to the minute.
+
+    >>> span(26.0), span(1.5)
+    ('26h', '90m')
+    """
+    return f"{hours:.0f}h" if hours.is_integer() else f"{hours * 60:.0f}m"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from etl_telemetry.ops.rules import observer
-from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent, span
 from etl_telemetry.ops.thresholds import Thresholds
 
 _SERVICE = "deployment_environment_name, job"
@@ -23,30 +23,35 @@ def group(limits: Thresholds) -> Group:
 
 
 def _service_down(limits: Thresholds) -> Alert:
-    # With push there is no `up`. A series is found for 5 minutes after its last sample: within
-    # these its age tells, afterwards that it was there within the day.
+    # With push there is no `up`. What came for long is a service, and no script that has ended.
+    # Without a Collector all are silent: that is one alert, and they need time to be back.
+    silent = number(limits.silent_seconds)
+    known = f"[{span(limits.service_hours)}:1m]"
     return Alert(
         name="ServiceDown",
         severity="critical",
         wait="1m",
         expr=f"""
 (
-  time() - max by ({_SERVICE}) (timestamp(etl_platform_info)) > {number(limits.silent_seconds)}
-)
-or
-(
-  group by ({_SERVICE}) (last_over_time(etl_platform_info[1d]))
-  unless
-  group by ({_SERVICE}) (etl_platform_info)
-)
-or
+  (
+    count_over_time((group by ({_SERVICE}) (etl_platform_info)){known})
+    > {number(limits.service_minutes)}
+    unless
+    time() - max by ({_SERVICE}) (timestamp(etl_platform_info)) <= {silent}
+  )
+  or
   max by ({_SERVICE}) (up{{job!~"alertmanager|collector|prometheus"}}) == 0
+)
+unless on ()
+  min_over_time(max(up{{job="collector"}})[5m:1m]) == 0
 """,
         summary="{{ $labels.job }} is down",
         description=(
-            f"No process of the service has sent a metric for {number(limits.silent_seconds)} "
-            "seconds, or none answers where Prometheus scrapes. A service that was taken away on "
-            "purpose is forgotten after a day."
+            f"No process of the service has sent a metric for {silent} seconds (where Prometheus "
+            "scrapes the Collector, this is seen after 10 minutes), or none answers where "
+            f"Prometheus scrapes. A service is what sent for more than "
+            f"{number(limits.service_minutes)} minutes within {number(limits.service_hours)} "
+            "hours: some hours after its end it is forgotten, down or taken away."
         ),
         dashboard="etl-health",
     )
