@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from support.rules.case import Case, labels, series
 
 DAILY = {"organization": "acme", "pipeline_name": "daily"}
@@ -108,26 +110,48 @@ _TOO_MANY = (
          at="10m", firing=(labels(),)),
 )  # fmt: skip
 
+
+def _each(*days: int, late: int = 0) -> dict[str, str]:
+    """Return the series of a pipeline that succeeds in the second hour of these days.
+
+    The last time it comes so many steps of 4 minutes later.
+    """
+    at = [16 + 360 * day for day in days]
+    at[-1] += late
+    runs, success = "0x15", "_x16"
+    for number, (begin, end) in enumerate(itertools.pairwise([*at, at[-1] + 500]), start=1):
+        runs += f" {number}x{end - begin - 1}"
+        success += f" {begin * 240}x{end - begin - 1}"
+    return {_runs("success"): runs, _SUCCESS: success}
+
+
+_FRIDAY_TO_FRIDAY = (0, 3, 4, 5, 6, 7)
+_OFTEN = {_runs("success"): "0+1x2700"}
 _NOT_FRESH = (
     Case("PipelineNotFresh", "fires", "the last success was 27 hours ago",
-         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000"},
-         at="27h", firing=(labels(**DAILY),),
+         {_SUCCESS: "525600x2700", **_OFTEN}, at="173h", firing=(labels(**DAILY),),
          summary="daily of acme: no success for 1d 3h 0m 0s"),
+    Case("PipelineNotFresh", "fires", "nothing on Tuesday, of a pipeline from Monday to Friday",
+         _each(*_FRIDAY_TO_FRIDAY, 10), at="268h", firing=(labels(**DAILY),)),
+    Case("PipelineNotFresh", "quiet", "Saturday, of a pipeline from Monday to Friday",
+         _each(*_FRIDAY_TO_FRIDAY), at="197h"),
+    Case("PipelineNotFresh", "quiet", "Monday, and it is late by forty minutes",
+         _each(*_FRIDAY_TO_FRIDAY, 10, late=10), at="14500m"),
     Case("PipelineNotFresh", "quiet", "25 hours are within a day and its patience",
-         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000"}, at="25h"),
+         {_SUCCESS: "525600x2700", **_OFTEN}, at="171h"),
     Case("PipelineNotFresh", "quiet", "a pipeline that runs once a week is not asked every day",
-         {_SUCCESS: "0x2000", _runs("success"): "0x1 1x2000"}, at="50h"),
+         {_SUCCESS: "0x2700", _runs("success"): "0x1 1x4000"}, at="50h"),
     Case("PipelineNotFresh", "missing", "it has never succeeded: its failures are told elsewhere",
-         {_runs("failed"): "0+1x2000"}, at="30h"),
+         {_runs("failed"): "0+1x2700"}, at="174h"),
     Case("PipelineNotFresh", "restart", "a new observer reads the same time from the table",
-         {_SUCCESS: "0x150 stale",
-          series("pipeline_last_success_timestamp_seconds", "new", **DAILY): "_x151 36000x2000",
-          _runs("success"): "0+1x2000"}, at="30h"),
+         {_SUCCESS: "525600x2500 stale",
+          series("pipeline_last_success_timestamp_seconds", "new", **DAILY): "_x2501 554400x500",
+          **_OFTEN}, at="174h"),
     Case("PipelineNotFresh", "labels", "the same name in another organization is fresh",
-         {_SUCCESS: "0x2000", _runs("success"): "0+1x2000",
-          series("pipeline_last_success_timestamp_seconds", **OTHER): "0+240x2000",
-          _runs("success", OTHER): "0+1x2000"},
-         at="30h", firing=(labels(**DAILY),)),
+         {_SUCCESS: "525600x2700", **_OFTEN,
+          series("pipeline_last_success_timestamp_seconds", **OTHER): "0+240x2700",
+          _runs("success", OTHER): "0+1x2700"},
+         at="174h", firing=(labels(**DAILY),)),
 )  # fmt: skip
 
 _WEEK = 7 * 24 * 15  # steps of 4 minutes
@@ -136,9 +160,13 @@ _DID_NOT_RUN = (
     Case("PipelineDidNotRun", "fires", "it ran a week ago, and not within the last day",
          {_runs("success"): f"0x15 1x{_WEEK + 500}"},
          at=_AT, firing=(labels(**DAILY),), value="1",
-         summary="daily of acme: no run ended within a day"),
+         summary="daily of acme: no run ended within 26 hours"),
     Case("PipelineDidNotRun", "quiet", "it ran a week ago, and an hour ago",
          {_runs("success"): f"0x15 1x{_WEEK + 120} 2x500"}, at=_AT),
+    Case("PipelineDidNotRun", "quiet", "it runs each day, and is late by forty minutes",
+         _each(*range(9), late=10), at="11620m"),
+    Case("PipelineDidNotRun", "quiet", "it runs each week, and is late by forty minutes",
+         _each(0, 7, late=10), at="10180m"),
     Case("PipelineDidNotRun", "quiet", "that it failed is another alert's matter",
          {_runs("success"): f"0x15 1x{_WEEK + 500}",
           _runs("failed"): f"0x{_WEEK + 135} 1x500"}, at=_AT),
@@ -175,6 +203,12 @@ _MISMATCH = (
     Case("RowsMismatch", "fires", "ten rows of a hundred are neither written nor refused",
          {_rows("read"): "100x30", _rows("processed"): "85x30", _rows("rejected"): "5x30"},
          at="20m", firing=(_LOAD,), summary="daily, step load: 10 rows are unaccounted for"),
+    Case("RowsMismatch", "fires", "a script that lost rows has ended a quarter of an hour ago",
+         {_rows("read"): "1234667x3", _rows("processed"): "100x3"},
+         at="18m", firing=(_LOAD,),
+         summary="daily, step load: 1234567 rows are unaccounted for"),
+    Case("RowsMismatch", "quiet", "of a script that has ended half an hour ago nobody is told",
+         {_rows("read"): "100x3", _rows("processed"): "85x3"}, at="34m"),
     Case("RowsMismatch", "quiet", "every row is somewhere",
          {_rows("read"): "0+100x30", _rows("processed"): "0+80x30", _rows("rejected"): "0+15x30",
           _rows("skipped"): "0+5x30"}, at="20m"),

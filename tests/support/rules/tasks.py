@@ -92,6 +92,32 @@ _WORKERS = (
          at="12m", firing=(labels(worker_name="etl@one"),)),
 )  # fmt: skip
 
+_ASKED = series("observer_readings_total", observer_source="workers", status="success")
+_SECOND = series("celery_worker_up", "observer", worker_name="etl@two")
+_NOBODY = (
+    Case("NoWorkerAnswers", "fires", "the last worker went two hours ago, and its series after it",
+         {_WORKER: "1x60 0x14 stale", _ASKED: "0+4x300"}, at="3h", firing=(labels(),),
+         summary="No worker answers any more"),
+    Case("NoWorkerAnswers", "fires", "both have gone, for twelve minutes",
+         {_WORKER: "1x60 0x14", _SECOND: "1x60 0x14", _ASKED: "0+4x300"},
+         at="73m", firing=(labels(),)),
+    Case("NoWorkerAnswers", "quiet", "one of two has gone",
+         {_WORKER: "1x60 0x14 stale", _SECOND: "1x300", _ASKED: "0+4x300"}, at="3h"),
+    Case("NoWorkerAnswers", "quiet", "the last one went two days ago: taken away on purpose",
+         {_WORKER: "1x60 0x14 stale", _ASKED: "0+4x3000"}, at="49h"),
+    Case("NoWorkerAnswers", "missing", "nobody can ask them: another alert tells",
+         {_WORKER: "1x60 stale", _ASKED: "0+4x60 240x300"}, at="3h"),
+    Case("NoWorkerAnswers", "missing", "no worker was ever there", {_ASKED: "0+4x300"}, at="3h"),
+    Case("NoWorkerAnswers", "restart", "all are restarted, which takes some minutes",
+         {_WORKER: "1x60 0x5 1x300", _ASKED: "0+4x300"}, at="70m"),
+    Case("NoWorkerAnswers", "labels", "each environment has its own",
+         {_WORKER: "1x60 0x14 stale", _ASKED: "0+4x300",
+          series("celery_worker_up", worker_name="t", deployment_environment_name="test"): "1x300",
+          series("observer_readings_total", observer_source="workers", status="success",
+                 deployment_environment_name="test"): "0+4x300"},
+         at="3h", firing=(labels(),)),
+)  # fmt: skip
+
 _MISSED = series("celery_beat_missed_total", "observer", schedule_name="nightly")
 _SCHEDULES = (
     Case("MissedSchedule", "fires", "once is enough", {_MISSED: "0x5 1x30"},
@@ -107,5 +133,5 @@ _SCHEDULES = (
          at="10m", firing=(labels(schedule_name="nightly"),)),
 )  # fmt: skip
 
-CASES = (*_QUEUES, *_LOST, *_STALLED, *_FAILURES, *_WORKERS, *_SCHEDULES)
+CASES = (*_QUEUES, *_LOST, *_STALLED, *_FAILURES, *_WORKERS, *_NOBODY, *_SCHEDULES)
 """All of them."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent
+from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent, span
 from etl_telemetry.ops.thresholds import Thresholds
 
 _PIPELINE = "deployment_environment_name, organization, pipeline_name"
 _STEP = "deployment_environment_name, pipeline_name, step_type"
 _DAILY = 5
 """Runs a week from which on a pipeline is one that runs every working day."""
+_WEEK = 7 * 24
+_ENDED = f"sum by ({_PIPELINE}) (increase(pipeline_executions_total"
 _NAMED = "{{ $labels.pipeline_name }} of {{ $labels.organization }}"
 
 
@@ -21,7 +23,7 @@ def group(limits: Thresholds) -> Group:
             _long_running(limits),
             _too_many_active(limits),
             _not_fresh(limits),
-            _did_not_run(),
+            _did_not_run(limits),
             _rejected_rows(limits),
             _rows_mismatch(),
         ),
@@ -110,6 +112,8 @@ max by (deployment_environment_name) (active_pipeline_runs) > {number(limits.act
 
 
 def _not_fresh(limits: Thresholds) -> Alert:
+    # Is one due at all? Half of the patience is for today's run, half for last week's.
+    due = f"[1d] offset {span(_WEEK + _patience(limits) / 2)}"
     return Alert(
         name="PipelineNotFresh",
         expr=f"""
@@ -118,36 +122,46 @@ def _not_fresh(limits: Thresholds) -> Alert:
   > {number(limits.freshness_hours * 3600)}
 )
 and
-  sum by ({_PIPELINE}) (increase(pipeline_executions_total[7d] offset 1d)) > {_DAILY - 0.5}
+  {_ENDED}[7d] offset 1d)) > {_DAILY - 0.5}
+and
+  {_ENDED}{due})) > 0.5
 """,
         summary=f"{_NAMED}: no success for {{{{ $value | humanizeDuration }}}}",
         description=(
             f"The last run that succeeded is more than {number(limits.freshness_hours)} hours "
             "ago: whoever reads the pipeline's data reads old data. Only for pipelines with at "
-            f"least {_DAILY} runs a week; PipelineDidNotRun is for the others."
+            f"least {_DAILY} runs a week, and after a day on which one ended last week, too; "
+            "PipelineDidNotRun is for the others."
         ),
     )
 
 
-def _did_not_run() -> Alert:
+def _did_not_run(limits: Thresholds) -> Alert:
+    # Patience on both sides: a run that comes later than last week is late, and not lost.
+    patience = _patience(limits)
     return Alert(
         name="PipelineDidNotRun",
         wait="15m",
         expr=f"""
 (
-  round(sum by ({_PIPELINE}) (increase(pipeline_executions_total[1d] offset 7d))) > 0
+  round({_ENDED}[1d] offset {span(_WEEK + patience)}))) > 0
 )
 unless
 (
-  round(sum by ({_PIPELINE}) (increase(pipeline_executions_total[1d]))) > 0
+  round({_ENDED}[{span(24 + patience)}]))) > 0
 )
 """,
-        summary=f"{_NAMED}: no run ended within a day",
+        summary=f"{_NAMED}: no run ended within {number(24 + patience)} hours",
         description=(
             f"{WHOLE} runs ended on the same day of last week, none within the last "
-            "24 hours: nothing triggers the pipeline, or its runs do not end."
+            f"{number(24 + patience)} hours: nothing triggers the pipeline, or its runs do not end."
         ),
     )
+
+
+def _patience(limits: Thresholds) -> float:
+    """Return the hours that a daily run may be late."""
+    return max(0.0, limits.freshness_hours - 24)
 
 
 def _rejected_rows(limits: Thresholds) -> Alert:
@@ -176,18 +190,21 @@ and
 
 
 def _rows_mismatch() -> Alert:
-    # Raw sums, not increases: they are exact, and one export carries all four of a process.
+    # Raw sums, not increases: they are exact, and one export carries all four of a process. For
+    # 20 minutes, or a script would be forgotten before anybody is told.
+    read = f"sum by ({_STEP}) (last_over_time(data_rows_read_total[20m]))"
+    others = '{__name__=~"data_rows_(processed|rejected|skipped)_total"}'
     return Alert(
         name="RowsMismatch",
         wait="10m",
         expr=f"""
 (
-  sum by ({_STEP}) (data_rows_read_total)
+  {read}
   -
   (
-    sum by ({_STEP}) ({{__name__=~"data_rows_(processed|rejected|skipped)_total"}})
+    sum by ({_STEP}) (last_over_time({others}[20m]))
     or
-    0 * sum by ({_STEP}) (data_rows_read_total)
+    0 * {read}
   )
 ) != 0
 """,

@@ -18,6 +18,7 @@ def group(limits: Thresholds) -> Group:
             _stalled(limits),
             _failures(limits),
             _worker_down(),
+            _nobody_answers(),
             _missed_schedule(),
         ),
     )
@@ -120,7 +121,32 @@ def _worker_down() -> Alert:
         summary="Worker {{ $labels.worker_name }} does not answer any more",
         description=(
             "It answered within the last 15 minutes: it was stopped, killed, or its main process "
-            "hangs. Its tasks are delivered again where they acknowledge late."
+            "hangs. Its tasks are delivered again where they acknowledge late. After 15 minutes "
+            "it is forgotten, and this ends, also where it is still down: NoWorkerAnswers goes on "
+            "where none is left."
+        ),
+        dashboard="etl-celery",
+    )
+
+
+def _nobody_answers() -> Alert:
+    return Alert(
+        name="NoWorkerAnswers",
+        severity="critical",
+        wait="10m",
+        expr="""
+max by (deployment_environment_name) (max_over_time(celery_worker_up[1d])) == 1
+unless
+max by (deployment_environment_name) (celery_worker_up) == 1
+and
+sum by (deployment_environment_name) (
+  increase(observer_readings_total{observer_source="workers", status="success"}[10m])
+) > 0
+""",
+        summary="No worker answers any more",
+        description=(
+            "At least one did within the last day, and the observer asks: no task is done. "
+            "It goes on until one answers, or for a day."
         ),
         dashboard="etl-celery",
     )
