@@ -15,6 +15,8 @@ _SERVICES = (
     Case("ServiceDown", "fires", "one of two Collectors is down, so the way was there",
          {_INFO: "1x90", _GATEWAY: "1x80 0x60", 'up{job="collector", instance="gw-2"}': "1x150"},
          at="2h", firing=(_ETL,)),
+    Case("ServiceDown", "fires", "Prometheus scrapes: the Collector repeats it for ten minutes",
+         {_INFO: "1x90 1x10 stale"}, at="104m", firing=(_ETL,)),
     Case("ServiceDown", "quiet", "two exports are late", {_INFO: "1x90 _ _ 1x10"}, at="92m"),
     Case("ServiceDown", "quiet", "a script that ended, four minutes ago", {_INFO: "1x40"},
          at="44m"),
