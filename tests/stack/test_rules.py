@@ -216,10 +216,11 @@ LAST_HEARD = [
 def test_the_runbook_says_when_a_series_that_has_ended_was_last_heard_of(
     page: str, source: str, whose: dict[str, str], tmp_path: Path
 ) -> None:
-    """Its query is asked forty minutes after the last sample, as somebody does who was woken."""
-    (query,) = re.findall(
-        r"```promql\n(.+?)\n```", (RUNBOOKS / f"{page}.md").read_text(), re.DOTALL
-    )
+    """Its query is asked forty minutes after the last sample, as somebody does who was woken.
+
+    It is no `promql` block: the lexer of the documentation knows no subquery.
+    """
+    (query,) = re.findall(r"```text\n(.+?)\n```", (RUNBOOKS / f"{page}.md").read_text(), re.DOTALL)
     test = {
         "interval": "1m",
         "input_series": [{"series": source, "values": "1x10 stale"}],

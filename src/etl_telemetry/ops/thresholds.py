@@ -50,7 +50,7 @@ class Thresholds:
     service_hours: float = 6.0
     """Hours that tell what a service is; one that has been gone for so long is forgotten."""
     service_minutes: float = 60.0
-    """Minutes of these hours after which a sender is a service, and no script; fewer than they have."""
+    """Minutes of these hours after which a sender is a service, no script; fewer than they have."""
     collector_queue_ratio: float = 0.5
     """Share of a Collector's queue that is filled, 0 to 1."""
     slo_success: float = 0.99
