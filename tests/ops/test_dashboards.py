@@ -310,7 +310,7 @@ def test_a_share_is_a_sum_of_a_sum_and_nothing_of_nothing(target: Target) -> Non
 def test_windows_follow_what_is_shown(target: Target) -> None:
     """A rate over less than the export interval is empty: only Grafana's own windows, or days."""
     windows = set(re.findall(r"\[([^\]]+)\]", target.asked["expr"]))
-    assert windows <= {"$__rate_interval", "$__range", "30d"}
+    assert windows <= {"$__rate_interval", "$__range", "30d", "1d:1m"}
     assert ("$__range" in windows) <= bool(target.asked["instant"])
 
 
