@@ -224,6 +224,19 @@ def test_panels_are_of_types_that_grafana_has(uid: str) -> None:
     assert ids == list(range(1, len(ids) + 1))
 
 
+def test_tables_begin_with_what_is_worst() -> None:
+    """The greatest number, but of schedules the one that is late by most."""
+    least = [
+        panel["title"]
+        for board in BOARDS.values()
+        for panel in grafana.panels(board)
+        if panel["type"] == "table"
+        for by in panel["options"]["sortBy"]
+        if not by["desc"]
+    ]
+    assert least == ["Schedules"]
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_panels_lie_side_by_side(uid: str) -> None:
     """Each within 24 columns, none on another."""

@@ -46,7 +46,7 @@ EMPTY = {
     "etl-django/Slow routes": "requests are fast where the machine is not busy",
     "etl-django/Latest of both": "requests are fast where the machine is not busy",
     "etl-django/Connection pools": "the platform has no pool",
-    "etl-database/Pools": "the platform has no pool",
+    "etl-database/Connection pools": "the platform has no pool",
     "etl-health/Dropped": _QUIET,
     "etl-health/Lost": _QUIET,
     "etl-health/Of the telemetry itself": _QUIET,
