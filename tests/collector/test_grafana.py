@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from support import compose
+from etl_telemetry.catalogue import LOG_EVENTS
+from support import compose, grafana
 from support.deployment import COLLECTOR
 
 FOLDER = COLLECTOR / "grafana" / "provisioning" / "datasources"
@@ -18,6 +19,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     for path in sorted(FOLDER.glob("*.yaml"))
     for source in yaml.safe_load(path.read_text())["datasources"]
 }
+
+LINKS = SOURCES["elasticsearch"]["jsonData"]["dataLinks"]
 
 # Written by OpenTelemetry's Django instrumentation, not by a recorder of ours.
 CONVENTIONS = {"http_server_request_duration_seconds"}
@@ -53,10 +56,28 @@ def test_sources_are_linked_both_ways() -> None:
 def test_a_trace_is_found_by_the_field_that_the_exporters_write() -> None:
     """Exemplars and documents carry the id of the trace as `trace_id`."""
     (exemplar,) = SOURCES["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
-    (link,) = SOURCES["elasticsearch"]["jsonData"]["dataLinks"]
+    (link,) = (link for link in LINKS if "datasourceUid" in link)
     query = SOURCES["jaeger"]["jsonData"]["tracesToLogsV2"]["query"]
     assert (exemplar["name"], link["field"]) == ("trace_id", "trace_id")
     assert (link["url"], query) == ("$${__value.raw}", 'trace_id:"$${__span.traceId}"')
+
+
+@pytest.mark.parametrize(
+    ("field", "uid", "variable"),
+    [
+        ("attributes.pipeline.name", "etl-pipeline", "pipeline"),
+        ("attributes.http.route", "etl-django", "route"),
+    ],
+)
+def test_a_record_leads_to_metrics(field: str, uid: str, variable: str) -> None:
+    """A field that records have leads to a dashboard where its value can be chosen."""
+    (link,) = (link for link in LINKS if link["field"] == field)
+    chosen = f"var-{variable}=$${{__value.raw}}"
+    assert link["url"] == f"/d/{uid}?{chosen}&$${{__url_time_range}}"
+    board = grafana.boards()[uid]
+    assert variable in {each["name"] for each in board["templating"]["list"]}
+    fields = {name for event in LOG_EVENTS.values() for name in event.fields}
+    assert field.removeprefix("attributes.") in fields
 
 
 def test_addresses_come_from_the_environment_that_compose_sets() -> None:

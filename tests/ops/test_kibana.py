@@ -101,6 +101,18 @@ def test_panels_lie_beside_each_other(each: dict[str, Any]) -> None:
         assert apart, (one["i"], other["i"])
 
 
+@pytest.mark.parametrize("each", OBJECTS.of("dashboard").values(), ids=name)
+def test_controls_have_the_fields_of_their_version(each: dict[str, Any]) -> None:
+    """Kibana 8.9 refuses others: its schema of `controlGroupInput` has these four."""
+    assert each["typeMigrationVersion"] == "8.9.0"
+    assert each["attributes"]["controlGroupInput"].keys() == {
+        "chainingSystem",
+        "controlStyle",
+        "ignoreParentSettingsJSON",
+        "panelsJSON",
+    }
+
+
 def test_events_that_are_asked_for_exist() -> None:
     """A name that is in no catalogue would be a chart that stays empty."""
     text = FILE.read_text()

@@ -23,30 +23,21 @@ NEAR = 0.1
 PICTURES = os.environ.get("ETL_DASHBOARD_PICTURES")
 """Folder for the pictures: `docs/how-to/pictures/dashboards` for those of the documentation."""
 
-_OBSERVER = "the platform does not run our observer here"
 _QUIET = "nothing of this kind happened"
+_SHORT = "runs and steps are short: a question every 15 s may find none"
+_NO_POOL = "the platform has no pool"
 EMPTY = {
-    "etl-overview/Oldest active run": _OBSERVER,
-    "etl-overview/Active runs by pipeline": _OBSERVER,
-    "etl-pipeline/Active run": _OBSERVER,
-    "etl-celery/Oldest message": _OBSERVER,
-    "etl-celery/Consumers and unacknowledged messages": _OBSERVER,
-    "etl-celery/Workers": _OBSERVER,
-    "etl-celery/Schedules": _OBSERVER,
-    "etl-celery/Missed": _OBSERVER,
-    "etl-database/Connections in use": _OBSERVER,
-    "etl-database/Connections allowed": _OBSERVER,
-    "etl-database/Connections at the server": _OBSERVER,
-    "etl-health/Readings of the observer": _OBSERVER,
-    "etl-health/Audit events that wait": _OBSERVER,
-    "etl-pipeline/Progress of steps that run": "steps are short: a collection may find none",
-    "etl-pipeline/Sign of life": "steps are short: a collection may find none",
+    "etl-overview/Active runs by pipeline": "at the end every run has ended",
+    "etl-pipeline/Active run": _SHORT,
+    "etl-pipeline/Progress of steps that run": _SHORT,
+    "etl-pipeline/Sign of life": _SHORT,
+    "etl-celery/Oldest message": "messages wait only while the workers are busy",
+    "etl-celery/Consumers and unacknowledged messages": "a Redis broker knows no consumers",
+    "etl-celery/Schedules": "at the end every schedule is disabled",
     "etl-django/Failed requests": _QUIET,
-    "etl-django/Too many queries": _QUIET,
-    "etl-django/Slow routes": "requests are fast where the machine is not busy",
-    "etl-django/Latest of both": "requests are fast where the machine is not busy",
-    "etl-django/Connection pools": "the platform has no pool",
-    "etl-database/Pools": "the platform has no pool",
+    "etl-django/Too many queries": "a request whose statements differ has no row here",
+    "etl-django/Connection pools": _NO_POOL,
+    "etl-database/Connection pools": _NO_POOL,
     "etl-health/Dropped": _QUIET,
     "etl-health/Lost": _QUIET,
     "etl-health/Of the telemetry itself": _QUIET,

@@ -20,7 +20,6 @@ def test_answer_is_that_of_the_page(question: Question, proof: Any) -> None:
         "localhost:9090": stack.prometheus.address("http"),
         "localhost:9200": stack.elasticsearch.address("http"),
         "localhost:16686": stack.jaeger.address("query"),
-        "localhost:8888": stack.collector.address("metrics"),
     }
     answer = questions.ask(question.command, addresses, at=proof.end)
     assert questions.made_of(answer) == questions.made_of(question.answer) != set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import promql_parser
 from promql_parser import (
@@ -46,6 +47,14 @@ def grouping(expression: str) -> set[str]:
                            str(part.modifier))  # fmt: skip
             found.update(_WORD.findall(words))
     return found
+
+
+def lookback(expression: str | Expr) -> timedelta:
+    """Return how far back an expression looks: its longest chain of windows and offsets."""
+    part = promql_parser.parse(expression) if isinstance(expression, str) else expression
+    own = (getattr(part, "range", None), getattr(part, "offset", None))
+    inner = max(map(lookback, _inside(part)), default=timedelta())
+    return sum((each for each in own if each is not None), inner)
 
 
 def divisions(expression: str) -> list[tuple[Expr, Expr]]:

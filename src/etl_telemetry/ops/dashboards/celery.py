@@ -194,10 +194,10 @@ def _beat() -> tuple[Panel, ...]:
     return (
         Panel(
             "Schedules",
-            "When each is due next; late where that is past.",
+            "When each is due next; late where that is past, the latest first.",
             (Metrics(f"max by (schedule_name) (celery_beat_next_due_timestamp_seconds{{{ENV}}})"
                      " - time()"),),
-            "table", empty=_UNREAD, sort="Due in",
+            "table", empty=_UNREAD, sort="Due in", least_first=True,
             columns=(Column("schedule_name", "Schedule"),
                      Column("Value", "Due in", "s", ((-1e12, "red"), (0.0, "green")))),
         ),

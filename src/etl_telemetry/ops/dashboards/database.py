@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etl_telemetry.ops.dashboards.choices import ENV, ENVIRONMENT, quantile, rate, share
+from etl_telemetry.ops.dashboards.connections import of_processes
 from etl_telemetry.ops.dashboards.model import Dashboard, Metrics, Panel, Row, Variable
 from etl_telemetry.ops.thresholds import Thresholds
 
@@ -121,24 +122,5 @@ def _transactions() -> tuple[Panel, ...]:
                      "{{database_alias}} {{status}}"),),
             unit="ops", width=6, empty="No transactions",
         ),
-        Panel(
-            "Time to get a connection",
-            "95 % took less, from the server or the pool.",
-            (Metrics(quantile(0.95, "database_connect_duration_seconds", _BASE, "database_alias"),
-                     "{{database_alias}}"),),
-            unit="s", width=6, empty="No connection was made",
-        ),
-        Panel(
-            "Connections of processes",
-            "Held open by all processes, by what they do.",
-            (Metrics(f"sum by (state) (database_client_connections{{{_BASE}}})", "{{state}}"),),
-            "share", width=6,
-        ),
-        Panel(
-            "Pools",
-            "Connections of the pools by state, and threads that wait for one.",
-            (Metrics(f"sum by (state) (database_pool_connections{{{_BASE}}})", "{{state}}"),
-             Metrics(f"sum(database_pool_waiting{{{_BASE}}})", "waiting")),
-            width=6, empty="No pool",
-        ),
+        *of_processes(_BASE, width=6),
     )  # fmt: skip

@@ -28,24 +28,40 @@ def board(limits: Thresholds) -> Dashboard:
     )
 
 
+def _age(metric: str, by: str) -> str:
+    # A series is found for 5 minutes after its last sample: a subquery, by the minute, finds the
+    # last one of what has been silent for longer.
+    last = f"max_over_time(timestamp({metric}{{{ENV}}})[1d:1m])"
+    return f"time() - max by ({by}) ({last})"
+
+
 def _services(limits: Thresholds) -> tuple[Panel, ...]:
     return (
         Panel(
             "Last metrics",
-            "Time since any process of a service last sent metrics (ServiceDown).",
-            (Metrics("time() - max by (deployment_environment_name, job) "
-                     f"(timestamp(etl_platform_info{{{ENV}}}))"),),
-            "table", sort="Silent for", empty="No service is known",
+            "Time since any process of a service last sent metrics, of those that did within a day "
+            "(ServiceDown).",
+            (Metrics(_age("etl_platform_info", "deployment_environment_name, job")),),
+            "table", width=9, sort="Silent for", empty="No service is known",
             columns=(Column("job", "Service"),
                      Column("deployment_environment_name", "Environment"),
                      Column("Value", "Silent for", "s", ((limits.silent_seconds, "red"),))),
+        ),
+        Panel(
+            "Last reading",
+            "Time since the observer last told the number of active runs, if it did within a day "
+            "(ObserverSilent).",
+            (Metrics(_age("active_pipeline_runs", "deployment_environment_name"),
+                     "{{deployment_environment_name}}"),),
+            "value", "s", width=5, now=True, empty="No observer is known",
+            limits=((limits.silent_seconds, "red"),),
         ),
         Panel(
             "What runs",
             "Processes by version, environment and build date.",
             (Metrics("count by (job, version, environment, build_date) "
                      f"(etl_platform_info{{{ENV}}})"),),
-            "table", sort="Processes", empty="No service is known",
+            "table", width=10, sort="Processes", empty="No service is known",
             columns=(Column("job", "Service"), Column("version", "Version"),
                      Column("environment", "Environment"), Column("build_date", "Built"),
                      Column("Value", "Processes")),

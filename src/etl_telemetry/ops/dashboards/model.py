@@ -94,6 +94,8 @@ class Panel:
     """Columns of a table; what is not named is hidden. None: all that the source gives."""
     sort: str | None = None
     """Title of the column by which a table is sorted, the greatest first."""
+    least_first: bool = False
+    """Sort the other way round."""
     decimals: int | None = None
     """Digits after the point; None: as many as Grafana likes."""
     now: bool = False

@@ -101,10 +101,7 @@ def _options(one: Panel) -> object:
                 reduce_options=_LAST,
             )
         case "table":
-            by = (
-                [common.TableSortByFieldState(display_name=one.sort, desc=True)] if one.sort else []
-            )
-            return table.Options(sort_by=by)
+            return table.Options(sort_by=_sorted(one))
         case "heat":
             return _heat(one.unit)
         case "records":
@@ -117,6 +114,12 @@ def _options(one: Panel) -> object:
             )
         case _:
             return _over_time()
+
+
+def _sorted(one: Panel) -> list[common.TableSortByFieldState]:
+    if one.sort is None:
+        return []
+    return [common.TableSortByFieldState(display_name=one.sort, desc=not one.least_first)]
 
 
 def _heat(unit: str) -> heatmap.Options:

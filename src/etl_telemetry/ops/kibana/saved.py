@@ -113,7 +113,6 @@ def dashboard(board: Dashboard) -> SavedObject:
                 )
             ),
             "panelsJSON": _text(controls),
-            "showApplySelections": False,
         },
         "timeRestore": True,
         "timeFrom": "now-24h",
