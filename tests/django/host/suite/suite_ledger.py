@@ -6,7 +6,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -42,7 +42,7 @@ from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
 from etl_telemetry.django.ledger.saved import find
 from etl_telemetry.errors import LedgerError
 from etl_telemetry.metrics.totals import published, withdraw_run_totals
-from etl_telemetry.pipelines import begin_run
+from etl_telemetry.pipelines import begin_run, report
 from etl_telemetry.pipelines.run import root_context
 
 pytestmark = pytest.mark.django_db
@@ -593,8 +593,8 @@ def test_end_is_audited_in_the_transaction_that_counts_it(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    def audit_and_die(using: str, entry: RunEnd) -> None:
-        assert audit(using, entry)
+    def audit_and_die(using: str, counted: Sequence[RunEnd]) -> None:
+        assert audit(using, counted)
         die()
 
     audit = counting._audit
@@ -624,6 +624,38 @@ def test_end_that_cannot_be_audited_is_counted(flow: Flow, monkeypatch: pytest.M
     finish_run(running(flow).pk, "success")
     drainer().drain()
     assert totals() == {("daily", "success"): 1}
+
+
+def test_ends_of_a_batch_are_audited_at_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in the trace of its run; and one that cannot be kept costs no other its event."""
+    runs = [running(flow) for _ in range(4)]
+    for run in runs[:3]:
+        finish_run(run.pk, "success")
+    with CaptureQueriesContext(connection) as queries:
+        drainer().drain()
+    table = AuditRow._meta.db_table
+    inserts = [
+        one
+        for one in queries
+        if one["sql"].startswith(f"INSERT INTO {connection.ops.quote_name(table)}")
+    ]
+    assert len(inserts) == 1
+    rows = {row.resource_id: (row.trace_id, row.run_id) for row in AuditRow.objects.all()}
+    told = {str(run.pk): f"{root_context(str(run.pk)).trace_id:032x}" for run in runs[:3]}
+    assert rows == {run_id: (trace_id, run_id) for run_id, trace_id in told.items()}
+    make, bad = report.audit_event, str(runs[0].pk)
+    RunEnd.objects.update(stage=RunEnd.WRITTEN, is_audited=False)
+    AuditRow.objects.all().delete()
+
+    def failing(how: report.Finish) -> Any:
+        return 1 / 0 if how.run.id == bad else make(how)
+
+    monkeypatch.setattr("etl_telemetry.django.ledger.count.report.audit_event", failing)
+    Ledger.objects.update(held_until_us=0)
+    assert drainer().drain() == 3
+    kept = set(AuditRow.objects.values_list("resource_id", flat=True))
+    assert kept == set(told) - {bad}
+    assert set(RunEnd.objects.filter(is_audited=True).values_list("run_id", flat=True)) == kept
 
 
 def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
