@@ -170,10 +170,21 @@ def test_an_exit_code_of_a_process_that_had_the_same_id_before_is_forgotten(
 ) -> None:
     """The system gives the ids of processes again."""
     box.box.exited(7, 3)
-    box.begin()
+    box.begin(replace(BEGUN, started_ns=time.time_ns() + 1))
     box.box.ended(7, None)
     box.judge()
     assert [text for _, text in lost(caplog)] == ["its process has ended"]
+
+
+def test_an_exit_code_that_is_told_before_the_begin_is_read_is_used(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child that dies right after its begin is reaped while its mark waits to be read."""
+    box.box.exited(7, -11)
+    box.begin()
+    box.box.ended(7, None)
+    box.judge()
+    assert [text for _, text in lost(caplog)] == ["its process was killed by signal 11 (SIGSEGV)"]
 
 
 def test_a_redelivery_is_told_the_delivery_before(box: Box) -> None:

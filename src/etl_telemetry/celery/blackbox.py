@@ -85,7 +85,8 @@ class BlackBox:
         self._export = export
         self._open: dict[str, _Open] = {}
         self._causes: dict[str, Cause] = {}
-        self._exits: dict[int, int] = {}
+        self._exits: dict[int, tuple[int, int]] = {}
+        """Exit code, and when it was told in Unix nanoseconds, by process id."""
         self._lost: dict[tuple[str, int], SpanContext] = {}
         """Spans of the last deliveries that were judged, by task and retry."""
 
@@ -104,7 +105,7 @@ class BlackBox:
     def exited(self, pid: int, code: int | None) -> None:
         """Take note how a child has ended, where Celery has reaped it first."""
         if code is not None:
-            self._exits[pid] = code
+            self._exits[pid] = code, time.time_ns()
             _bound(self._exits)
 
     def before(self, task_id: str, retries: int) -> SpanContext | None:
@@ -130,7 +131,9 @@ class BlackBox:
                 self._export(still.span)  # It came in a message before this one.
             return
         span = decoded(told.span) if told.span else None
-        self._exits.pop(pid, None)  # The one of another process, that had this id before.
+        _, exited_ns = self._exits.get(pid, (0, told.started_ns))
+        if exited_ns < told.started_ns:
+            self._exits.pop(pid, None)  # The one of another process, that had this id before.
         self._open[told.delivery] = _Open(told, pid, time.monotonic(), span)
 
     def spans(self, pid: int, spans: list[RelayedSpan]) -> list[RelayedSpan]:
@@ -207,7 +210,9 @@ class BlackBox:
         self._causes.pop(still.begun.task_id, None)
         if known is not None:
             return known
-        code = self._exits.pop(still.pid, None) if still.exit is None else still.exit
+        code = still.exit
+        if code is None:
+            code, _ = self._exits.pop(still.pid, (None, 0))
         kind = tracing.type_name(WorkerLostError)
         return Cause(TaskStatus.LOST, kind, _how(code), time.monotonic())
 

@@ -26,13 +26,18 @@ def sources(config: Config) -> list[Source]:
         Source("queues", Queues(app, config.observer_queues).read),
         Source("workers", Liveness(app).read),
     ]
-    if config.rabbitmq_api is not None:
+    # The API of a RabbitMQ that is not the broker tells of other queues.
+    if config.rabbitmq_api is not None and _is_amqp(app):
         management = Management(app, config.rabbitmq_api, config.observer_queues)
         found.append(Source("rabbitmq_api", management.read))
     if redbeat.is_used(app):
         schedules = redbeat.RedBeat(app, tolerance=config.beat_tolerance)
         found.append(Source("redbeat", schedules.read))
     return found
+
+
+def _is_amqp(app: Celery) -> bool:
+    return str(app.connection_for_read().transport.driver_type) == "amqp"
 
 
 def _app() -> Celery | None:

@@ -251,7 +251,8 @@ class Config:
     rabbitmq_api: str | None = setting(URL, default=None, secret=True)
     """URL of RabbitMQ's management plugin, such as http://rabbitmq:15672. The observer reads there
     what workers hold and how old the oldest message is. User and password are those of the broker,
-    unless the URL names others. Without it, both are not told for RabbitMQ."""
+    unless the URL names others. Without it, both are not told for RabbitMQ; with another broker it
+    is not read."""
     observer_sources: tuple[str, ...] = setting(several.CALLABLES, default=())
     """Functions of yours that return further sources of the observer, see there."""
     beat_tolerance: float = setting(SECONDS, default=60.0)

@@ -65,10 +65,15 @@ def _audit() -> Iterator[Reading]:
     """Drain the audit events, then tell what is left of them."""
     from etl_telemetry.django.audit import drain  # Models, see above.
 
-    for one in drain.drainer_of_process().drain_all():
-        if one.error:
-            raise UnreadableError(f"{one.database}: {one.error}")
-        yield Reading(AUDIT_WAITING, drain.waiting(one.database), {DATABASE_ALIAS: one.database})
+    drainer = drain.drainer_of_process()
+    try:
+        for one in drainer.drain_all():
+            if one.error:
+                raise UnreadableError(f"{one.database}: {one.error}")
+            left = drain.waiting(one.database)
+            yield Reading(AUDIT_WAITING, left, {DATABASE_ALIAS: one.database})
+    finally:
+        drainer.release()  # This observer may stop now, and another one take over.
 
 
 def _dashboard(interval: float) -> Iterator[Reading]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,12 +15,23 @@ _NEXT: ContextVar[int | None] = ContextVar("etl_telemetry-next-span-id", default
 
 
 class NamedIds(RandomIdGenerator):
-    """Random ids, but for a span that is started inside of `next_span_id`."""
+    """Random ids, but for a span that is started inside of `next_span_id`.
+
+    From a source of their own: the host may seed `random`, the same in each task. Each process
+    makes one when its signals are built, so a fork does not go on with its parent's.
+    """
+
+    def __init__(self) -> None:
+        self._bits = random.Random().getrandbits  # noqa: S311 - ids need not be secret
 
     def generate_span_id(self) -> int:
         """Return the id that was asked for, else a random one."""
         named = _NEXT.get()
-        return super().generate_span_id() if named is None else named
+        return (self._bits(64) or 1) if named is None else named
+
+    def generate_trace_id(self) -> int:
+        """Return a random id."""
+        return self._bits(128) or 1
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util._decorator import _agnosticcontextmanager
@@ -25,10 +24,9 @@ from etl_telemetry.runtime.current import Current, Queue, Signals
 from etl_telemetry.tracing import FinishedSpan
 from etl_telemetry.values import AttributeValue
 
-Brief = tuple[Callable[[ReadableSpan], None], Resource]
-"""Where a span goes, and the resource that it has."""
+Brief = tuple[Callable[[ReadableSpan], None], Resource, Callable[[], int]]
+"""Where a span goes, the resource that it has, and what makes its id."""
 _NOOP = trace.NoOpTracer()
-_IDS = RandomIdGenerator()
 _ATTRIBUTES = 32
 """No brief span has more attributes."""
 _OUR_SCOPE = InstrumentationScope(SCOPE)
@@ -84,10 +82,10 @@ class DelegatingTracerProvider(trace.TracerProvider):
         brief = self._brief
         if brief is None or not parent.trace_flags.sampled:
             return False
-        add, resource = brief
+        add, resource, make_id = brief
         context = trace.SpanContext(
             parent.trace_id,
-            _IDS.generate_span_id(),
+            make_id(),
             is_remote=False,
             trace_flags=parent.trace_flags,
             trace_state=parent.trace_state,
@@ -200,7 +198,9 @@ def _brief(signals: Signals | None) -> Brief | None:
         and limits.max_span_attribute_length is None
         and (limits.max_span_attributes is None or limits.max_span_attributes >= _ATTRIBUTES)
     )
-    return (signals.spans.add, signals.traces.resource) if is_plain else None
+    if not is_plain:
+        return None
+    return signals.spans.add, signals.traces.resource, signals.traces.id_generator.generate_span_id
 
 
 def _readable(span: FinishedSpan, provider: TracerProvider) -> ReadableSpan:

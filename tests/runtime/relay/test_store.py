@@ -21,7 +21,13 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
-from etl_telemetry.catalogue import PIPELINE_NAME, SCOPE
+from etl_telemetry.catalogue import (
+    LAST_SUCCESS,
+    PIPELINE_NAME,
+    SCOPE,
+    STEP_HEARTBEAT_AGE,
+    STEP_ROWS_DONE,
+)
 from etl_telemetry.metrics import labels
 from etl_telemetry.runtime.collecting import Postponed
 from etl_telemetry.runtime.relay.handing import DeltaReader
@@ -250,6 +256,82 @@ def test_what_a_killed_process_looked_at_is_told_once_more_as_zero() -> None:
     store.end(1)
     assert [p.value for p in parent.export()[name]] == [0]
     assert name not in parent.export()
+
+
+@pytest.mark.parametrize("temporalities", [CUMULATIVE, DELTA], ids=["cumulative", "delta"])
+def test_the_last_success_is_the_newest_of_all_processes_that_ever_were(temporalities: Any) -> None:
+    """An older one is told later; a child is recycled; this process has one of its own."""
+    store = Store()
+    parent = Parent(store)
+
+    def succeeded(pid: int, at: float) -> None:
+        reader = DeltaReader(Postponed())
+        meter = MeterProvider([reader], shutdown_on_exit=False).get_meter(SCOPE)
+        meter.create_gauge(LAST_SUCCESS.name, "s").set(at, {PIPELINE_NAME: "daily"})
+        store.add(reader.take() or b"", pid)
+
+    def told_now() -> list[float]:
+        return [point.value for point in parent.export(temporalities)[LAST_SUCCESS.name]]
+
+    succeeded(1, 100)
+    succeeded(2, 200)
+    assert told_now() == [200]
+    succeeded(1, 150)
+    assert told_now() == [200]
+    store.end(2)
+    assert told_now() == [200]
+    store.end(1)
+    assert told_now() == [200]
+    own = parent.provider.get_meter(SCOPE).create_gauge(LAST_SUCCESS.name, "s")
+    for at, last in ((120, 200), (300, 300)):
+        own.set(at, {PIPELINE_NAME: "daily"})
+        assert told_now() == [last]
+    succeeded(3, 301)
+    assert told_now() == [301]
+
+
+def test_a_step_that_has_ended_is_told_as_zero_once() -> None:
+    """A series for good, for each kind of step that ever ran, would be dear and say nothing."""
+    store = Store()
+    parent, rows = Parent(store), {1: 30, 2: 5}
+    readers = {pid: DeltaReader(Postponed()) for pid in rows}
+    names = (STEP_ROWS_DONE.name, STEP_HEARTBEAT_AGE.name)
+    for pid, reader in readers.items():
+        meter = MeterProvider([reader], shutdown_on_exit=False).get_meter(SCOPE)
+        meter.create_observable_up_down_counter(names[0], [_looked_at(rows, pid)])
+        meter.create_observable_gauge(names[1], [_looked_at(rows, pid)])
+
+    def told_now() -> list[list[float]]:
+        for pid, reader in readers.items():
+            store.add(reader.take() or b"", pid)
+        found = parent.export()
+        return [[point.value for point in found.get(name, [])] for name in names]
+
+    assert told_now() == [[35], [30]]
+    rows[1] = 0
+    assert told_now() == [[5], [5]]
+    del rows[1]
+    assert told_now() == [[5], [5]]
+    rows[2] = 0
+    assert told_now() == [[0], [0]]
+    del rows[2]
+    assert told_now() == [[], []]
+    rows.update({1: 7, 2: 8})
+    assert told_now() == [[15], [8]]
+
+
+def test_parts_that_make_zero_together_are_kept() -> None:
+    """What one process takes back, another one has added: connections, say."""
+    store = Store()
+    parent, one, other = Parent(store), Process(store, 1), Process(store, 2)
+    one.active.add(1)
+    one.hand_over()
+    other.active.add(-1)
+    other.hand_over()
+    assert [p.value for p in parent.export()["active"]] == [0]
+    other.active.add(1)
+    other.hand_over()
+    assert [p.value for p in parent.export()["active"]] == [1]
 
 
 def _looked_at(ages: dict[int, int], pid: int) -> Any:

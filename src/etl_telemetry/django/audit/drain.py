@@ -12,8 +12,10 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import time_ns
+from uuid import uuid4
 
 import django.db
 from django.db import connections
@@ -61,7 +63,7 @@ class Drainer:
     batch: int = 200
     """Events between two deliveries: fewer than the queue of log records holds."""
     holder: str = ""
-    """Name of this process; by default made from host and process id."""
+    """Name of this process; by default `name_of_process`."""
 
     def drain_all(self) -> list[Drained]:
         """Drain every database that has the table; one that is away does not stop the others."""
@@ -100,7 +102,7 @@ class Drainer:
 
     @property
     def _name(self) -> str:
-        return self.holder or f"{socket.gethostname()[:40]}:{os.getpid()}"
+        return self.holder or name_of_process(os.getpid())
 
     def _take(self, using: str) -> bool:
         """Take or keep the lease. Safety is the lock of `chain.extend`; this saves double work."""
@@ -125,6 +127,12 @@ class Drainer:
             return False
         AuditBlock.objects.using(using).filter(pk=block.pk).update(exported_us=time_ns() // 1_000)
         return True
+
+
+@cache
+def name_of_process(pid: int) -> str:
+    """Return a name that no other process has: containers have the same host name and ids."""
+    return f"{socket.gethostname()[:20]}-{pid}-{uuid4().hex}"[:64]
 
 
 def drainer_of_process() -> Drainer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from time import monotonic, time_ns
 
@@ -58,23 +59,39 @@ def alias() -> str:
     return chosen
 
 
-def keep(events: Sequence[AuditEvent], *, using: str, uids: Sequence[str] = ()) -> bool:
+def _here(_: int) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def keep(
+    events: Sequence[AuditEvent],
+    *,
+    using: str,
+    uids: Sequence[str] = (),
+    at: Callable[[int], AbstractContextManager[object]] = _here,
+) -> bool:
     """Insert events; False where the table is not migrated there; raise `AuditError`.
 
-    `uids` are ids for them; without any they get new ones.
+    `uids` are ids for them; without any they get new ones. `at` makes the trace and run of one
+    of them current, where they are not those of here.
 
     In a savepoint: what fails here does not break the application's transaction.
     """
     try:
         if not is_migrated(using):
             return False
-        rows = [_row(event, uid) for event, uid in zip_longest(events, uids[: len(events)])]
+        rows = []
+        for number, (event, uid) in enumerate(zip_longest(events, uids[: len(events)])):
+            with at(number):
+                rows.append(_row(event, uid))
         with transaction.atomic(using=using):
             if len(rows) == 1:
                 rows[0].save(using=using, force_insert=True)
             else:
                 AuditRow.objects.using(using).bulk_create(rows, batch_size=_BATCH)
-        _show(events, rows)
+        for number, (event, row) in enumerate(zip(events, rows, strict=True)):
+            with at(number):
+                _show(event, row)
         _look_at_drainer(using)
     except django.db.Error as error:
         raise AuditError(
@@ -165,10 +182,9 @@ def _row(event: AuditEvent, uid: str | None) -> AuditRow:
     return row
 
 
-def _show(events: Sequence[AuditEvent], rows: Sequence[AuditRow]) -> None:
+def _show(event: AuditEvent, row: AuditRow) -> None:
     span = trace.get_current_span().get_span_context()
-    for event, row in zip(events, rows, strict=True):
-        audit.show(event, uid=row.uid, at=row.occurred_us / 1e6, span=span, run_id=row.run_id)
+    audit.show(event, uid=row.uid, at=row.occurred_us / 1e6, span=span, run_id=row.run_id)
 
 
 class _Watchman:

@@ -97,7 +97,7 @@ def count(using: str, holder: Holder) -> Counted | None:
         counted = [entry for entry in written if entry not in refused]
         outbox.filter(pk__in=[entry.pk for entry in refused]).delete()
         _add(using, counted)
-        audited = [entry.pk for entry in counted if _audit(using, entry)]
+        audited = _audit(using, counted)
         outbox.filter(pk__in=[entry.pk for entry in counted]).update(stage=RunEnd.COUNTED)
         outbox.filter(pk__in=audited).update(is_audited=True)
     for entry in refused:
@@ -132,18 +132,27 @@ def _add(using: str, counted: Sequence[RunEnd]) -> None:
     totals.bulk_update(old, ["count", "microseconds", "buckets"])
 
 
-def _audit(using: str, entry: RunEnd) -> bool:
-    """Keep the audit event of an end in the transaction that counts it; tell whether it is kept.
+def _audit(using: str, counted: Sequence[RunEnd]) -> list[int]:
+    """Keep the audit events of ends in the transaction that counts them; return which are kept.
 
-    Where it has no table here, it is told with the rest of what is told of a run.
+    Where they have no table here, they are told with the rest of what is told of a run. All in
+    one statement: a batch must not take longer than the lease. One that cannot be kept is left out.
     """
-    kept = False
-    with guard.absorb("auditing a run"):
-        how = end(entry) if audit.has_store() and store.is_migrated(using) else None
-        if how is not None:
-            with report.at(how.run):
-                kept = store.keep((report.audit_event(how),), using=using)
-    return kept
+    is_kept_here = False
+    with guard.absorb("auditing runs"):
+        is_kept_here = audit.has_store() and store.is_migrated(using)
+    told = counted if is_kept_here else ()
+    ends = {entry.pk: how for entry in told if (how := end(entry)) is not None}
+    if not ends or _keep(using, list(ends.values())):
+        return list(ends)
+    return [pk for pk, how in ends.items() if _keep(using, [how])]
+
+
+def _keep(using: str, ends: Sequence[report.Finish]) -> bool:
+    with guard.absorb("auditing runs"):
+        events = [report.audit_event(how) for how in ends]
+        return store.keep(events, using=using, at=lambda number: report.at(ends[number].run))
+    return False
 
 
 def snapshot(using: str) -> list[metrics.RunTotal]:

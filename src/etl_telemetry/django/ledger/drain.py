@@ -13,14 +13,17 @@ and histograms go on over restarts and cannot differ from the table.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
-from django.db import DatabaseError, InterfaceError
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, transaction
 
 from etl_telemetry import metrics
 from etl_telemetry.django import mapping
@@ -31,13 +34,14 @@ from etl_telemetry.django.ledger.count import (
     Holder,
     announce,
     count,
+    hold,
     release,
     snapshot,
 )
 from etl_telemetry.django.ledger.entries import end, now_us
 from etl_telemetry.django.ledger.models import Ledger, RunEnd
 from etl_telemetry.django.ledger.tables import ready
-from etl_telemetry.pipelines import report
+from etl_telemetry.pipelines import inputs, report
 
 _log = logging.getLogger("etl_telemetry.django")
 _HOUR_US = 3_600_000_000
@@ -47,6 +51,8 @@ LOOK_EVERY = 60.0
 """Seconds between two searches for runs that ended without a word."""
 MEMORY_US = 30 * 24 * _HOUR_US
 """How long a run that was reported is remembered: until then it is not counted again."""
+UNDATED = 500
+"""Old runs without an end in their table that are looked for there in one search."""
 
 
 class Drainer:
@@ -64,19 +70,22 @@ class Drainer:
         self._told: set[tuple[str, int]] = set()
         self._looked: dict[str, float] = {}
         self._began: dict[str, int] = {}
+        self._undated: dict[str, int] = {}
+        """The last old run without an end that was looked for, by database."""
 
-    def drain(self) -> int | None:
+    def drain(self, *, until: float = math.inf) -> int | None:
         """Count and report everything; return how many runs, None where another process does it.
 
         What could not be delivered is tried again the next time. An error of a database is the
-        caller's, after the other databases had their turn: nothing is lost by it.
+        caller's, after the other databases had their turn: nothing is lost by it. When the
+        monotonic clock reads `until`, what is left to report waits for the next time.
         """
         found: list[int | None] = []
         failed: list[DatabaseError | InterfaceError] = []
         for alias in mapping.current().databases:
             try:
                 if ready(alias):
-                    found.append(self._one(alias))
+                    found.append(self._one(alias, until))
             except (DatabaseError, InterfaceError) as error:
                 failed.append(error)
         if failed:
@@ -88,10 +97,11 @@ class Drainer:
         """Let another process take over at once, and export nothing of it any more."""
         metrics.publish_run_totals([], since=0, lifetime=0)
         for alias in self._totals:
-            release(alias, self._holder)
+            with suppress(DatabaseError, InterfaceError):  # Then the lease ends by itself.
+                release(alias, self._holder)
         self._totals.clear()
 
-    def _one(self, alias: str) -> int | None:
+    def _one(self, alias: str, until: float) -> int | None:
         """Drain one database."""
         begin = time.monotonic()
         done = self._count(alias)
@@ -107,13 +117,28 @@ class Drainer:
             done = replace(done, number=done.number + (found.number if found else 0))
         # From before the lease was taken: what is exported ends before somebody else may begin.
         lifetime = self._holder.lease - (time.monotonic() - begin)
-        if done.number or done.taken_over or alias not in self._totals:
+        self._go_on(alias, lifetime, is_new=bool(done.number) or done.taken_over)
+        self._report(alias, until)
+        return done.number
+
+    def _go_on(self, alias: str, lifetime: float, *, is_new: bool) -> None:
+        """Export for some seconds more what this process knows, or what the table says anew."""
+        if is_new or alias not in self._totals:
             self._totals[alias] = snapshot(alias)
             self._publish(lifetime=lifetime)
         else:
             metrics.prolong_run_totals(lifetime)
-        self._report(alias)
-        return done.number
+
+    def _keep(self, alias: str) -> bool:
+        """Prolong the lease; tell whether nobody else had it since the last time."""
+        begin = time.monotonic()
+        with transaction.atomic(using=alias):
+            held = hold(alias, self._holder)
+        if held is None:
+            return False
+        _, taken_over = held
+        self._go_on(alias, self._holder.lease - (time.monotonic() - begin), is_new=taken_over)
+        return not taken_over
 
     def _count(self, alias: str) -> Counted | None:
         """Count all that is in the outbox, a batch in each transaction."""
@@ -134,7 +159,7 @@ class Drainer:
         first = alias not in self._looked
         since = ledger.counted_from_us
         saved.find(alias, since_us=since if first else max(since, now_us() - _HOUR_US))
-        _forget(alias, ledger)
+        self._forget(alias, ledger)
         self._looked[alias] = time.monotonic()
 
     def _publish(self, *, lifetime: float) -> None:
@@ -144,10 +169,16 @@ class Drainer:
             lifetime=lifetime,
         )
 
-    def _report(self, alias: str) -> None:
-        """Export what was counted, until all of it is delivered or something is not."""
+    def _report(self, alias: str, until: float) -> None:
+        """Export what was counted, until all of it is delivered or something is not.
+
+        After an outage that takes many batches. The lease goes on with each: another process
+        that took over would tell the same runs at the same time.
+        """
         outbox = RunEnd.objects.using(alias)
         while entries := list(outbox.filter(stage=RunEnd.COUNTED).order_by("id")[:BATCH]):
+            if not self._keep(alias):
+                return  # The next time: some of these may have been told meanwhile.
             for entry in entries:
                 self._tell(alias, entry)
             if not self._flush():
@@ -158,6 +189,8 @@ class Drainer:
             outbox.filter(pk__in=keys).update(stage=RunEnd.REPORTED)
             self._told.difference_update((alias, key) for key in keys)
             self._announced(alias)
+            if time.monotonic() >= until:
+                return
 
     def _tell(self, alias: str, entry: RunEnd) -> None:
         """Report a run; one that this process has told before sends its span only."""
@@ -176,14 +209,35 @@ class Drainer:
             announce(alias, totals)
             self._totals[alias] = [replace(total, announced=True) for total in totals]
 
+    def _forget(self, alias: str, ledger: Ledger) -> None:
+        """Delete what was reported long ago, and count nothing from then any more."""
+        horizon = now_us() - MEMORY_US
+        if horizon <= ledger.counted_from_us:
+            return
+        old = RunEnd.objects.using(alias).filter(stage=RunEnd.REPORTED, finished_us__lt=horizon)
+        Ledger.objects.using(alias).filter(pk=Ledger.ONLY).update(counted_from_us=horizon)
+        old.filter(is_dated=True).delete()
+        # Saved again, a run without an end in its table would end now, unless it is not there.
+        undated = old.filter(is_dated=False, pk__gt=self._undated.get(alias, 0))
+        entries = dict(undated.order_by("pk").values_list("pk", "run_id")[:UNDATED])
+        there = _in_table(alias, entries.values())
+        gone = [pk for pk, run_id in entries.items() if run_id not in there]
+        old.filter(pk__in=gone).delete()
+        self._undated[alias] = max(entries) if len(entries) == UNDATED else 0
 
-def _forget(alias: str, ledger: Ledger) -> None:
-    """Delete what was reported long ago, and count nothing from then any more."""
-    horizon = now_us() - MEMORY_US
-    if horizon <= ledger.counted_from_us:
-        return
-    reported = RunEnd.objects.using(alias).filter(stage=RunEnd.REPORTED)
-    # Saved again, a run without an end in its table would end now.
-    old = reported.filter(finished_us__lt=horizon, is_dated=True)
-    Ledger.objects.using(alias).filter(pk=Ledger.ONLY).update(counted_from_us=horizon)
-    old.delete()
+
+def _in_table(alias: str, run_ids: Iterable[str]) -> set[str]:
+    """Return the runs that are in the host's table, or may be: a long id is kept as a digest."""
+    model = mapping.current().run.model
+    keys, there = [], set()
+    for run_id in run_ids:
+        try:
+            key = model._meta.pk.to_python(run_id)
+        except ValidationError:
+            key = None
+        if inputs.given_run_id(key) == run_id and len(run_id) < inputs.MAX_ID:
+            keys.append(key)
+        else:
+            there.add(run_id)
+    found = model._base_manager.using(alias).filter(pk__in=keys).values_list("pk", flat=True)
+    return there | {inputs.given_run_id(key) or "" for key in found}

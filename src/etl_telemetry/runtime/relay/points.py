@@ -90,6 +90,13 @@ def added(one: Point, other: Point) -> Point:
     raise TypeError(f"points of {type(one).__name__} and {type(other).__name__} have no sum")
 
 
+def larger(one: Point, other: Point) -> Point:
+    """Return the point of a gauge whose value is larger."""
+    if isinstance(one, NumberDataPoint) and isinstance(other, NumberDataPoint):
+        return one if one.value > other.value else other
+    raise TypeError(f"points of {type(one).__name__} and {type(other).__name__} have no order")
+
+
 _Histogram = HistogramDataPoint | ExponentialHistogramDataPoint
 
 

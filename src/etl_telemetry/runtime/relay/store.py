@@ -2,8 +2,8 @@
 
 A child hands over what it measured since the last time. Here it is added up: sums and
 histograms exactly; an up-down counter without the part of a process that has ended; of a
-gauge the last value of the processes that live. So there is one writer, and one series for
-each set of attributes, however many children came and went.
+gauge the last value of the processes that live, and of the last success the newest. So there is
+one writer, and one series for each set of attributes, however many children came and went.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ from etl_telemetry.catalogue import (
     DATABASE_CLIENT_CONNECTIONS,
     DATABASE_POOL_CONNECTIONS,
     DATABASE_POOL_WAITING,
+    LAST_SUCCESS,
     SCOPE,
     STEP_HEARTBEAT_AGE,
+    STEP_ROWS_DONE,
+    STEP_ROWS_EXPECTED,
     DropReason,
 )
 from etl_telemetry.metrics.labels import bounded
@@ -68,6 +71,10 @@ _TOGETHER: Mapping[str, Callable[[float, float], float]] = {
 does not tell any more has ended, and is told once more, as 0: backends that look a few minutes back
 would show the last value on. Of any other gauge the value that was set last counts."""
 
+_STEPS = frozenset({STEP_ROWS_DONE.name, STEP_ROWS_EXPECTED.name, STEP_HEARTBEAT_AGE.name})
+"""Of these each process tells all that it has, again and again: a 0 need not be kept. Parts of any
+other up-down counter may be 0 together, and not apart."""
+
 
 class Stream:
     """One metric of the children: its series."""
@@ -80,14 +87,20 @@ class Stream:
         self.kind = kind
         self.monotonic = kind == "sum" and metric.sum.is_monotonic
         self.series: dict[Hashable, Point] = {}
-        """Sums of all processes by attributes."""
+        """Sums of all processes by attributes; of the last success the newest."""
         self.by_process: dict[Hashable, dict[int, Point]] = {}
         """What must go with its process: up-down counters and gauges."""
 
     @property
     def lasts(self) -> bool:
         """Whether what a process added outlives it."""
-        return self.monotonic or self.kind in ("histogram", "exponential_histogram")
+        is_sum = self.monotonic or self.kind in ("histogram", "exponential_histogram")
+        return is_sum or self._is_last_success
+
+    @property
+    def _is_last_success(self) -> bool:
+        """Whether it is a fact of the pipeline, which no process takes away when it ends."""
+        return self.scope.name == SCOPE and self.metric[0] == LAST_SUCCESS.name
 
     @property
     def _together(self) -> Callable[[float, float], float] | None:
@@ -99,7 +112,8 @@ class Stream:
         key = key_of(point)
         if self.lasts:
             before = self.series.get(key)
-            self.series[key] = point if before is None else points.added(before, point)
+            together = points.larger if self._is_last_success else points.added
+            self.series[key] = point if before is None else together(before, point)
             return
         parts = self.by_process.setdefault(key, {})
         mine = parts.pop(pid, None)  # And in again: the last one is the one that was set last.
@@ -124,6 +138,10 @@ class Stream:
             elif self._together is not None:
                 found[key] = self._total(key, [])
                 del self.by_process[key]
+        if self.scope.name == SCOPE and self.metric[0] in _STEPS:
+            for key, point in found.items():
+                if isinstance(point, NumberDataPoint) and not point.value:
+                    self.by_process.pop(key, None)
         return found
 
     def settle(self, *, delta: bool) -> None:
@@ -131,7 +149,7 @@ class Stream:
         for key, point in self.series.items():
             if point.exemplars:
                 self.series[key] = dataclasses.replace(point, exemplars=[])
-        if delta and self.lasts:
+        if delta and self.lasts and not self._is_last_success:
             self.series.clear()
 
     def _gauge(self, parts: list[Point]) -> Point:
@@ -145,7 +163,7 @@ class Stream:
 
     def beside(self, own: Any, point: Any) -> Point:
         """Return the gauge of this process: with its children's where they become one."""
-        how = self._together
+        how = max if self._is_last_success else self._together
         beside: Point = (
             own if how is None else dataclasses.replace(own, value=how(own.value, point.value))
         )

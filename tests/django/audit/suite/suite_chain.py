@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 from time import time_ns
@@ -20,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl_telemetry import audit
-from etl_telemetry.django.audit import chain, heads, sealing, store, waiting
+from etl_telemetry.django import observed
+from etl_telemetry.django.audit import chain, drain, heads, sealing, store, waiting
 from etl_telemetry.django.audit.drain import Drained, Drainer
 from etl_telemetry.django.audit.pruning import prune
 from etl_telemetry.django.audit.verify import Verification
@@ -150,6 +152,39 @@ def test_a_second_drainer_waits() -> None:
     assert one.drain("default").busy
     two.release()
     assert not one.drain("default").busy
+
+
+def test_two_processes_of_one_name_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host and process id may be the same in two containers."""
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    write(1)
+    drainer().drain("default")
+    assert not drainer().drain("default").busy
+    (held,) = AuditChain.objects.exclude(holder="").values_list("holder", flat=True)
+    assert len(held) <= 64
+    monkeypatch.setattr("os.getpid", lambda: 8)  # A child that was forked.
+    assert drainer().drain("default").busy
+    drain.name_of_process.cache_clear()  # Another process.
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    assert drainer().drain("default").busy
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_an_observer_gives_the_chain_back_after_each_reading(
+    is_away: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next one, which takes over when it stops, need not wait for the end of its lease."""
+    write(1)
+    if is_away:
+
+        def fail(using: str) -> int:
+            raise OperationalError("away")
+
+        monkeypatch.setattr(drain, "waiting", fail)
+    with pytest.raises(OperationalError) if is_away else nullcontext():
+        assert list(observed._audit())
+    assert set(AuditChain.objects.values_list("holder", "held_until_us")) == {("", 0)}
 
 
 def test_large_backlogs_become_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core import serializers
-from django.db import DatabaseError, connection, transaction
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -38,7 +42,7 @@ from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
 from etl_telemetry.django.ledger.saved import find
 from etl_telemetry.errors import LedgerError
 from etl_telemetry.metrics.totals import published, withdraw_run_totals
-from etl_telemetry.pipelines import begin_run
+from etl_telemetry.pipelines import begin_run, report
 from etl_telemetry.pipelines.run import root_context
 
 pytestmark = pytest.mark.django_db
@@ -417,6 +421,147 @@ def test_run_whose_end_its_table_does_not_say_is_not_counted_again(
     assert totals() == {("daily", "success"): 1}
 
 
+def test_undated_run_that_its_table_does_not_have_any_more_is_forgotten(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be saved again; the others stay, a few are looked at in each turn."""
+    runs = [running(flow) for _ in range(5)]
+    for run in runs:
+        run.state = "DONE"
+        run.save()
+    drainer().drain()
+    kept = {str(run.pk) for run in runs}
+    for run in runs[1:4]:
+        kept.discard(str(run.pk))
+        run.delete()
+    later = count(now_us() + 31 * 24 * 3_600_000_000)
+    for module in ("drain", "entries", "count"):
+        monkeypatch.setattr(f"etl_telemetry.django.ledger.{module}.now_us", lambda: next(later))
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.UNDATED", 2)
+    Ledger.objects.update(held_until_us=0)
+    one, left = drainer(), []
+    for _ in range(4):
+        one.drain()
+        left.append(len(outbox()))
+    assert left == [4, 2, 2, 2]
+    assert set(outbox()) == kept
+    runs[4].delete()
+    one.drain()
+    one.drain()
+    assert set(outbox()) == {str(runs[0].pk)}
+
+
+def test_process_that_lost_the_ledger_within_a_report_tells_no_more_of_it(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage there are many batches, and each may take longer than the lease."""
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
+    for _ in range(6):
+        finish_run(running(flow).pk, "success")
+    flushed: list[str] = []
+
+    def slow() -> bool:
+        flushed.append("first")
+        if len(flushed) == 2:
+            Ledger.objects.update(holder="second", held_until_us=now_us() + 60_000_000)
+        return True
+
+    first = drainer(delivers=slow)
+    assert first.drain() == 6
+    # It may end its batch: a run that is told twice is the same span.
+    assert (flushed, waiting()) == (["first", "first"], 2)
+    assert first.drain() is None
+    assert (flushed, waiting()) == (["first", "first"], 2)
+
+
+def test_lease_is_kept_over_a_long_report(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each batch it, and what is exported, goes on."""
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
+    for _ in range(4):
+        finish_run(running(flow).pk, "success")
+    expired: list[bool] = []
+
+    def slow() -> bool:
+        snapshot = published()
+        assert snapshot is not None
+        expired.append(snapshot.expired)
+        time.sleep(max(0.0, snapshot.until - time.monotonic() + 0.01))
+        return True
+
+    drainer(delivers=slow, lease=0.5).drain()
+    assert expired == [False, False]
+
+
+def test_ledger_that_another_process_had_meanwhile_is_read_again(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came and went within one batch: what this process exports is what it has left."""
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
+    for _ in range(4):
+        finish_run(running(flow).pk, "success")
+    second = drainer(delivers=lambda: False)
+
+    def slow() -> bool:
+        if RunTotal.objects.get().count == 4:
+            finish_run(running(flow).pk, "success")
+            Ledger.objects.update(held_until_us=0)
+            second.drain()
+            second.close()
+        return True
+
+    drainer(delivers=slow).drain()
+    snapshot = published()
+    assert snapshot is not None
+    assert [(one.count, snapshot.expired) for one in snapshot.by_labels.values()] == [(5, False)]
+
+
+def test_last_round_ends_at_its_deadline(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left waits in the outbox for the next process."""
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
+    for _ in range(6):
+        finish_run(running(flow).pk, "success")
+    one = drainer()
+    assert one.drain(until=time.monotonic()) == 6
+    assert waiting() == 4
+    assert one.drain(until=time.monotonic() + 60) == 0
+    assert waiting() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_does_not_wait_for_the_last_round(number: signal.Signals) -> None:
+    """It does what it did before: a database that hangs must not hold a process that has to end."""
+    words = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(word) for word in words]
+    try:
+        with pytest.raises(CommandError, match="switched off"):
+            call_command("telemetry_ledger")
+        assert all(signal.getsignal(word) not in before for word in words)
+        signal.raise_signal(number)
+        assert [signal.getsignal(word) for word in words] == before
+    finally:
+        for word, handler in zip(words, before, strict=True):
+            signal.signal(word, handler)
+
+
+def test_ledger_is_given_up_even_where_its_database_is_away(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its lease ends by itself, and the process ends all the same."""
+    finish_run(running(flow).pk, "success")
+    one = drainer()
+    one.drain()
+
+    def away(*_: object) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr("etl_telemetry.django.ledger.drain.release", away)
+    one.close()
+    snapshot = published()
+    assert snapshot is not None
+    assert (snapshot.by_labels, snapshot.expired) == ({}, True)
+
+
 @pytest.mark.parametrize("other", ["Daily", "dáily", "daily "])
 def test_names_that_a_database_takes_for_one_are_two(flow: Flow, other: str) -> None:
     """MySQL compares without regard to capitals, accents and spaces at the end."""
@@ -448,8 +593,8 @@ def test_end_is_audited_in_the_transaction_that_counts_it(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    def audit_and_die(using: str, entry: RunEnd) -> None:
-        assert audit(using, entry)
+    def audit_and_die(using: str, counted: Sequence[RunEnd]) -> None:
+        assert audit(using, counted)
         die()
 
     audit = counting._audit
@@ -479,6 +624,38 @@ def test_end_that_cannot_be_audited_is_counted(flow: Flow, monkeypatch: pytest.M
     finish_run(running(flow).pk, "success")
     drainer().drain()
     assert totals() == {("daily", "success"): 1}
+
+
+def test_ends_of_a_batch_are_audited_at_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in the trace of its run; and one that cannot be kept costs no other its event."""
+    runs = [running(flow) for _ in range(4)]
+    for run in runs[:3]:
+        finish_run(run.pk, "success")
+    with CaptureQueriesContext(connection) as queries:
+        drainer().drain()
+    table = AuditRow._meta.db_table
+    inserts = [
+        one
+        for one in queries
+        if one["sql"].startswith(f"INSERT INTO {connection.ops.quote_name(table)}")
+    ]
+    assert len(inserts) == 1
+    rows = {row.resource_id: (row.trace_id, row.run_id) for row in AuditRow.objects.all()}
+    told = {str(run.pk): f"{root_context(str(run.pk)).trace_id:032x}" for run in runs[:3]}
+    assert rows == {run_id: (trace_id, run_id) for run_id, trace_id in told.items()}
+    make, bad = report.audit_event, str(runs[0].pk)
+    RunEnd.objects.update(stage=RunEnd.WRITTEN, is_audited=False)
+    AuditRow.objects.all().delete()
+
+    def failing(how: report.Finish) -> Any:
+        return 1 / 0 if how.run.id == bad else make(how)
+
+    monkeypatch.setattr("etl_telemetry.django.ledger.count.report.audit_event", failing)
+    Ledger.objects.update(held_until_us=0)
+    assert drainer().drain() == 3
+    kept = set(AuditRow.objects.values_list("resource_id", flat=True))
+    assert kept == set(told) - {bad}
+    assert set(RunEnd.objects.filter(is_audited=True).values_list("run_id", flat=True)) == kept
 
 
 def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

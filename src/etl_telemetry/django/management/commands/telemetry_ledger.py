@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from threading import Event
 from typing import Any
 
@@ -16,6 +18,8 @@ from etl_telemetry.django.ledger.drain import LEASE
 
 FLUSH_DEADLINE = 5.0
 """Seconds that an export may take before the runs are left for the next round."""
+LAST_ROUND = 10.0
+"""Seconds after which the last round begins no further export: who stops it waits some 30."""
 
 
 class Command(BaseCommand):
@@ -35,8 +39,16 @@ class Command(BaseCommand):
     def handle(self, *, interval: float, lease: float, once: bool, **_: Any) -> None:
         """Go round until SIGTERM or Ctrl-C."""
         stop = Event()
+        before: dict[int, Any] = {}
+
+        def end(*_: object) -> None:
+            stop.set()
+            # Whoever asks a second time does not want to wait for the last round.
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            before[number] = signal.signal(number, end) or signal.SIG_DFL
         telemetry = setup.setup_telemetry()
         if not telemetry.active:
             raise CommandError("Telemetry is switched off: what ended stays in the outbox.")
@@ -60,14 +72,15 @@ class Command(BaseCommand):
         while not last:
             last = stop.is_set()  # One round more: what the others ended at their end.
             # A database that is away comes back; nothing is lost meanwhile.
+            until = time.monotonic() + LAST_ROUND if last else math.inf
             with guard.absorb("draining the ledger"):
-                self._round(drainer)
+                self._round(drainer, until)
             close_old_connections()
             stop.wait(interval)
 
-    def _round(self, drainer: Drainer) -> int | None:
+    def _round(self, drainer: Drainer, until: float = math.inf) -> int | None:
         end_overdue()
-        return drainer.drain()
+        return drainer.drain(until=until)
 
     def _said(self, counted: int | None) -> str:
         if counted is None:
