@@ -35,7 +35,7 @@ def pipeline(visit: Visit, key: str) -> Any:
         "window": visit.window.text,
         **named(row),
         "series": questions.series_of(row, visit.window),
-        "alerts": questions.alerts_of(row),
+        "alerts": questions.alerts_of(visit.access, row),
     }
 
 

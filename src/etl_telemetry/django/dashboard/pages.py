@@ -55,7 +55,7 @@ def pipeline(visit: Visit, key: str) -> HttpResponse:
             "row": row,
             "series": series,
             "charts": charts.of(series),
-            "alerts": questions.alerts_of(row),
+            "alerts": questions.alerts_of(visit.access, row),
             "runs": runs,
             "previous": _query(visit, runs.number - 1) if runs.number > 1 else "",
             "following": _query(visit, runs.number + 1) if runs.more else "",

@@ -28,6 +28,7 @@ from etl_telemetry.django.figures import (
     run_series,
     system_metrics,
 )
+from etl_telemetry.django.figures.expressions import own
 from etl_telemetry.django.figures.queries import alias_of
 from etl_telemetry.django.figures.windows import Scope
 from etl_telemetry.django.mapping import Mapped, Models
@@ -220,9 +221,14 @@ def series_of(row: PipelineRow, window: Window) -> list[RunBucket]:
     return run_series(pipelines=[row.figures.pipeline_id], window=window.length)
 
 
-def alerts_of(row: PipelineRow) -> list[Alert]:
+def alerts_of(access: Access, row: PipelineRow) -> list[Alert]:
     """Ask for the alerts that name a pipeline and its organization."""
-    found = alerts.active(organizations=[row.figures.organization or ""])
+    name = row.figures.organization or ""
+    if access.names is not None and name not in access.names:
+        return []
+    # Who sees all sees also the alerts of what has no organization.
+    names = [name] if name else [UNKNOWN]
+    found = alerts.active(organizations=names, with_platform=not name)
     return list(found.filter(pipeline_name=row.figures.pipeline_name)[:_MOST_ALERTS])
 
 
@@ -240,7 +246,7 @@ def run_page(row: PipelineRow, *, number: int) -> RunPage:
         run.model._base_manager.using(alias_of(models, None))
         .filter(**{run["pipeline"]: row.figures.pipeline_id})
         .order_by(F(run["started_at"]).desc(nulls_last=True), "-pk")
-        .values("pk", **{f"told_{fact}": field for fact, field in named.items()})
+        .values("pk", **{own(fact): field for fact, field in named.items()})
         [begin : begin + PAGE + 1]
     )  # fmt: skip
     shown = found[:PAGE]
@@ -291,7 +297,7 @@ def _last_runs(models: Models, keys: Sequence[Any]) -> Mapping[Any, Any]:
     )
     last = Subquery(runs.order_by(f"-{began}", "-pk").values("pk")[:1])
     pipelines = models.pipeline.model._base_manager.using(using).filter(pk__in=keys)
-    return dict(pipelines.order_by().annotate(told_last=last).values_list("pk", "told_last"))
+    return dict(pipelines.order_by().annotate(**{own("last"): last}).values_list("pk", own("last")))
 
 
 def _tasks(models: Models, runs: Sequence[Any]) -> Mapping[Any, list[TaskRun]]:
@@ -321,12 +327,12 @@ def _run(
 ) -> Run:
     return Run(
         id=told["pk"],
-        status=models.statuses.word(told["told_status"]) or UNKNOWN,
-        started_at=told["told_started_at"],
-        finished_at=told["told_finished_at"],
-        trigger=_text(told.get("told_trigger")),
-        attempt=told.get("told_attempt"),
-        error=_text(told.get("told_error"))[:_LONGEST_ERROR],
+        status=models.statuses.word(told[own("status")]) or UNKNOWN,
+        started_at=told[own("started_at")],
+        finished_at=told[own("finished_at")],
+        trigger=_text(told.get(own("trigger"))),
+        attempt=told.get(own("attempt")),
+        error=_text(told.get(own("error")))[:_LONGEST_ERROR],
         tasks=tasks,
         links=links.to(
             pipeline=pipeline.pipeline_name,

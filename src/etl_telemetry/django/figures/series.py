@@ -9,18 +9,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute
 from django.utils import timezone
 
 from etl_telemetry.django import mapping
 from etl_telemetry.django.figures import percentiles
-from etl_telemetry.django.figures.expressions import measured, rows
-from etl_telemetry.django.figures.queries import COUNTS, alias_of
+from etl_telemetry.django.figures.expressions import computed, measured, own, rows
+from etl_telemetry.django.figures.queries import COUNTS, alias_of, counts
 from etl_telemetry.django.figures.windows import Scope, bounds
 
 _MINUTES, _HOURS = timedelta(hours=2), timedelta(days=3)
 """Longest windows that are told by minutes, and by hours."""
+_BUCKET = own("bucket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def run_series(
     using = alias_of(models, using)
     scope = Scope(models, using, organizations, pipelines, since, last)
     truncate, zone = _truncation(window)
-    counted = {_key(facts.pop("bucket"), zone): facts for facts in _counted(scope, truncate, zone)}
+    counted = dict(_counted(scope, truncate, zone))
     processed = _processed(scope, truncate, zone)
     return [
         _bucket(begin, seconds, counted.get(_key(begin, zone), {}),
@@ -138,25 +139,23 @@ def _absolute(value: datetime) -> datetime:
     return value if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _counted(scope: Scope, truncate: type[Any], zone: tzinfo | None) -> Iterator[dict[str, Any]]:
+def _counted(
+    scope: Scope, truncate: type[Any], zone: tzinfo | None
+) -> Iterator[tuple[datetime, dict[str, Any]]]:
     models = scope.models
     began = models.run["started_at"]
-    runs = scope.runs().annotate(bucket=truncate(began, **_in(zone)))
-    status = f"{models.run['status']}__in"
-    grouped: QuerySet[Any, dict[str, Any]] = runs.values("bucket").annotate(
-        measured=Count(began, filter=measured(models)),
-        **{
-            name: Count(began, filter=Q(**{status: models.statuses.of(*words)}))
-            for name, words in COUNTS.items()
-        },
+    runs = scope.runs().annotate(**{_BUCKET: truncate(began, **_in(zone))})
+    grouped: QuerySet[Any, dict[str, Any]] = runs.values(_BUCKET).annotate(
+        **{own("measured"): Count(began, filter=measured(models)), **counts(models)}
     )
     places: Mapping[object, dict[str, float]] = {}
     if connections[scope.using].vendor == "postgresql":
         grouped = grouped.annotate(**percentiles.aggregates(models))
     else:
-        places = percentiles.by_hand(models, runs, "bucket")
+        places = percentiles.by_hand(models, runs, _BUCKET)
     for facts in grouped:
-        yield {**facts, **places.get(facts["bucket"], {})}
+        bucket = facts[_BUCKET]
+        yield _key(bucket, zone), {**computed(facts), **places.get(bucket, {})}
 
 
 def _processed(
@@ -168,9 +167,9 @@ def _processed(
     began = f"{task_run['run']}__{scope.models.run['started_at']}"
     found = (
         scope.tasks()
-        .annotate(bucket=truncate(began, **_in(zone)))
-        .values_list("bucket")
-        .annotate(number=Sum(rows(task_run["metrics"], scope.models.rows)))
+        .annotate(**{_BUCKET: truncate(began, **_in(zone))})
+        .values_list(_BUCKET)
+        .annotate(**{own("number"): Sum(rows(task_run["metrics"], scope.models.rows))})
     )
     return {_key(bucket, zone): number for bucket, number in found}
 
