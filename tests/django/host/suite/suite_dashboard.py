@@ -257,7 +257,9 @@ def test_trend_compares_with_the_window_before(ann: Client, acme: Team) -> None:
     assert "▲ 3 s slower" in page
 
 
-@pytest.mark.parametrize(("window", "parts"), [("1h", 61), ("24h", 25), ("7d", 8), ("366d", 367)])
+@pytest.mark.parametrize(
+    ("window", "parts"), [("1h", 61), ("24h", 25), ("7d", 8), ("90d", 91), ("366d", 53)]
+)
 def test_series_has_every_part_of_the_window(
     ann: Client, acme: Team, window: str, parts: int
 ) -> None:
@@ -351,7 +353,7 @@ def test_observer_writes_what_its_board_tells() -> None:
         return [Reading(QUEUE_SIZE, 7, {QUEUE_NAME: "etl"}), Reading(ACTIVE_PIPELINE_RUNS, 1)]
 
     now.keep(good_for=60)
-    assert Snapshot.objects.get().readings == []
+    assert not Snapshot.objects.exists()
     observer = Observer([Source("queues", queues)], lead=Alone())
     try:
         assert observer.once()

@@ -28,7 +28,7 @@ class Flow(models.Model):
     last_status = models.IntegerField(default=0)
     last_time = models.IntegerField(default=0)
     told_last = models.IntegerField(default=0)
-    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    team = models.ForeignKey(Team, null=True, on_delete=models.CASCADE)
 
 
 class Execution(models.Model):
