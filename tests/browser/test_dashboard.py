@@ -214,6 +214,54 @@ def test_whoever_is_signed_out_is_told(browser: Browser, site: Any) -> None:
         expect(page.locator("#trouble")).to_contain_text("You are signed out.")
 
 
+def test_login_of_another_host_is_a_sign_out_too(browser: Browser, site: Any) -> None:
+    """A redirect that the script may not follow: single sign-on."""
+    with person(browser, site, "mia") as page:
+        page.route(
+            "**/monitoring/?window=24h",
+            lambda route: route.fulfill(
+                status=302, headers={"Location": "https://login.example.com/"}
+            ),
+        )
+        expect(page.locator("#trouble")).to_contain_text("You are signed out.")
+
+
+def test_a_server_that_hangs_is_given_up(browser: Browser, site: Any) -> None:
+    """The page says so, asks again, and is true when it answers."""
+    with person(browser, site, "mia") as page:
+        page.route("**/monitoring/?window=24h", lambda route: None, times=1)
+        expect(page.locator("#trouble")).to_contain_text("Not updated")
+        expect(page.locator("#trouble")).to_have_text("")
+
+
+def test_focus_goes_with_what_has_moved(browser: Browser, site: Any) -> None:
+    """A row that another one pushes down keeps the focus, by its address."""
+    with person(browser, site, "demo") as page:
+        rows = page.locator("main table.wide tbody tr")
+        link = rows.nth(0).locator("th a")
+        link.focus()
+        name = link.inner_text()
+        # What the page shows is another order than the server's: the refresh moves the row.
+        page.evaluate(
+            "const body = document.querySelector('main table.wide tbody');"
+            "const focused = document.activeElement;"
+            "body.append(body.firstElementChild); focused.focus()"
+        )
+        expect(rows.nth(0).locator("th a")).to_have_text(name)
+        assert page.evaluate("document.activeElement.textContent") == name
+
+
+def test_runs_are_cards_on_a_telephone(browser: Browser, site: Any) -> None:
+    """Nothing of a run stands outside of the window."""
+    with person(browser, site, "demo", width=360) as page:
+        page.locator("main table.wide tbody th a").first.click()
+        table = page.locator("table.runs")
+        expect(table).to_be_visible()
+        inside = "box => box.scrollWidth <= box.clientWidth"
+        assert table.locator("xpath=..").evaluate(inside)
+        accessible(page)
+
+
 def test_queues_are_those_of_the_broker(browser: Browser, site: Any) -> None:
     """What the observer read from the real broker."""
     with person(browser, site, "demo") as page:

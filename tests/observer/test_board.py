@@ -194,3 +194,21 @@ def test_labels_are_bounded_in_each_reading(
     assert guard.drops() == {"label_overflow": 1}
     board.post("queues", [size("third", 1)])
     assert told(seen) == {"celery.queue.size": {labels({"queue.name": "third"}): 1}}
+
+
+def test_what_is_known_has_a_time_when_every_other_source_was_heard() -> None:
+    """Half of it has none; a source that failed, or is given up, is waited for no longer."""
+    board = Board()
+    board.expect(["queues", "servers", "hanging", "page"])
+    board.post("queues", [Reading(QUEUE_SIZE, 1, {QUEUE_NAME: "daily"})])
+    assert board.posted_at(besides="page") is None
+    board.lead(math.inf)
+    assert board.posted_at(besides="page") is None
+    board.end("servers")
+    assert board.posted_at(besides="page") is None
+    board.give_up("hanging")
+    assert board.posted_at(besides="page") is not None
+    assert board.posted_at(besides="queues") is None
+    board.withdraw()
+    board.lead(math.inf)
+    assert board.posted_at(besides="page") is None

@@ -305,8 +305,9 @@ class Config:
 
     dashboard_access: str | None = setting(several.CALLABLE, default=None)
     """Function of yours that is given a user and returns the organizations whose pipelines it may
-    see: instances, keys or a query set (names, where no organization is mapped); None for all.
-    Without it `MODELS["organization"]["members"]` counts; without both only superusers see any."""
+    see: instances, keys or a query set (names, where no organization is mapped), or
+    `etl_telemetry.django.dashboard.ALL`. Anything else is nothing, None too. Without it
+    `MODELS["organization"]["members"]` counts; without both only superusers see any."""
     dashboard_superusers: bool = setting(BOOLEAN, default=True)
     """Whether a superuser sees everything, whatever else is said; `is_staff` never counts."""
     dashboard_links: Mapping[str, str] = setting(LINKS, default={})

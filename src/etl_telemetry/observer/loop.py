@@ -34,6 +34,7 @@ class Observer:
 
     def __init__(self, sources: Sequence[Source], *, lead: Lead, pause: float = 2.0) -> None:
         self._watches = [_Watch(source) for source in sources]
+        board.expect(source.name for source in sources)
         self._lead = lead
         self._pause = pause
         self._leading: bool | None = None
@@ -158,6 +159,7 @@ class _Watch:
         return thread
 
     def _fail_to_answer(self) -> None:
+        board.give_up(self._source.name)
         self._fail(f"no answer within {self._source.timeout:g} s")
 
     def _fail(self, reason: str) -> None:

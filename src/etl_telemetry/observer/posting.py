@@ -33,6 +33,8 @@ class _Posted:
     """Gauges by the name of their metric."""
     until: float
     """Monotonic time from which on it is too old to be told."""
+    at: float
+    """Monotonic time at which it said so."""
 
 
 class Board:
@@ -47,6 +49,8 @@ class Board:
         self._counters: dict[str, metrics.Counter] = {}
         self._observed: dict[str, object] = {}
         self._leads_until = -math.inf
+        self._expected: frozenset[str] = frozenset()
+        self._awaited: set[str] = set()
         self._pid = os.getpid()
         self.handed_over = False
         """Whether another observer reports now, or soon will: our series go on, without us."""
@@ -67,6 +71,28 @@ class Board:
         self.handed_over = True
         self._leads_until = -math.inf
         self._posted = {}
+        self._awaited = set(self._expected)
+
+    def expect(self, sources: Iterable[str]) -> None:
+        """Name the sources: until each has been heard, what is known is not the whole."""
+        self._expected = frozenset(sources)
+        self._awaited = set(self._expected)
+
+    def give_up(self, source: str) -> None:
+        """Wait no longer for a source."""
+        self._awaited.discard(source)
+
+    def posted_at(self, *, besides: str) -> float | None:
+        """Return the monotonic time at which another source has last said what is still told.
+
+        None without the lead, and as long as one of them has yet to be heard.
+        """
+        if not self.leads or self._awaited - {besides}:
+            return None
+        now = time.monotonic()
+        posted = tuple(self._posted.items())
+        times = [told.at for name, told in posted if name != besides and now < told.until]
+        return max(times, default=None)
 
     def post(self, source: str, readings: Iterable[Reading], until: float = math.inf) -> None:
         """Replace what a source has said before; it is true until a monotonic time."""
@@ -79,12 +105,14 @@ class Board:
                 if labels is not None:
                     self._take(reading, labels, values)
         told = {name: tuple(observations) for name, observations in values.items()}
-        self._posted[source] = _Posted(told, until)
+        self._posted[source] = _Posted(told, until, time.monotonic())
+        self.give_up(source)
 
     def end(self, source: str) -> None:
         """End the series of a source."""
         self._count(source, "error")
         self._posted.pop(source, None)
+        self.give_up(source)
 
     def latest(self) -> list[tuple[str, Observation]]:
         """Return what is told now, with the names of the metrics; nothing without the lead."""

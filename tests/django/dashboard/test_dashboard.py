@@ -21,3 +21,13 @@ def test_dashboard_on_sqlite(tmp_path: Path, use_tz: str) -> None:
 def test_dashboard_on_postgresql(tmp_path: Path, postgresql: str) -> None:
     """The same, with the percentiles of the server."""
     Host(tmp_path, {"default": postgresql}).suite("dashboard")
+
+
+def test_edges_on_sqlite(tmp_path: Path) -> None:
+    """Shared names, fields called like ours, odd answers, no organization."""
+    Host(tmp_path).suite("dashboard_edges")
+
+
+def test_edges_on_postgresql(tmp_path: Path, postgresql: str) -> None:
+    """The same."""
+    Host(tmp_path, {"default": postgresql}).suite("dashboard_edges")

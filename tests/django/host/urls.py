@@ -32,4 +32,5 @@ urlpatterns = [
     path("login/", sign_in),
     path("monitoring/", include("etl_telemetry.django.urls")),
     path("<slug:place>/nested/", include("nested")),
+    path("in/<slug:key>/<slug:name>/<slug:digest>/<slug:_>/", include("nested", namespace="odd")),
 ]

@@ -2,3 +2,7 @@
 
 Mount with `path("monitoring/", include("etl_telemetry.django.urls"))`.
 """
+
+from etl_telemetry.django.dashboard.access import ALL
+
+__all__ = ["ALL"]

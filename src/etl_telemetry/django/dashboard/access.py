@@ -1,4 +1,8 @@
-"""Which pipelines a user sees: those of its organizations. By default that is none."""
+"""Which pipelines a user sees: those of its organizations. By default that is none.
+
+Pipelines are found by keys, alerts by the name of an organization only. A name that says not for
+certain whose an alert is opens none.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from typing import Any
 
 from django.db import router
 
-from etl_telemetry import setup
+from etl_telemetry import guard, setup
+from etl_telemetry.catalogue import OTHER, UNKNOWN, DropReason
 from etl_telemetry.config import Config
 from etl_telemetry.django import mapping
 from etl_telemetry.django.mapping import Models
@@ -22,7 +27,7 @@ class Access:
     organizations: tuple[Any, ...] | None
     """Keys of organizations, or names where no model is mapped; None: all there are."""
     names: tuple[str, ...] | None
-    """Their names, as alerts tell them; None: all."""
+    """Those of their names by which alerts can be told to be theirs; None: all."""
 
     @property
     def sees_all(self) -> bool:
@@ -36,6 +41,10 @@ class Access:
 
 
 ALL = Access(None, None)
+"""Everything: what the function `dashboard_access` returns for who sees all."""
+_NOTHING = Access((), ())
+_ANYBODYS = {OTHER, UNKNOWN}
+"""What labels say instead of a name: it may be anybody's."""
 
 
 def config() -> Config:
@@ -45,7 +54,7 @@ def config() -> Config:
 
 
 def of(user: Any) -> Access:
-    """Return what a user may see, with at most one query of ours.
+    """Return what a user may see, with at most two queries of ours.
 
     The rule: a superuser sees all, unless `dashboard_superusers` is off. Else the function
     `dashboard_access` decides; without it membership does, as `MODELS["organization"]["members"]`
@@ -53,13 +62,12 @@ def of(user: Any) -> Access:
     """
     told = config()
     if not user.is_active:
-        return Access((), ())
+        return _NOTHING
     if told.dashboard_superusers and getattr(user, "is_superuser", False):
         return ALL
     models = mapping.current()
     if told.dashboard_access is not None:
-        given = function(told.dashboard_access)(user)
-        return ALL if given is None else _named(models, given)
+        return _named(models, function(told.dashboard_access)(user))
     return _member(models, user)
 
 
@@ -69,8 +77,17 @@ def function(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _named(models: Models, given: Iterable[Any]) -> Access:
-    """Return access to what a function of the host returned."""
+def _named(models: Models, given: object) -> Access:
+    """Return access to what a function of the host returned; nothing where that is no answer."""
+    if given is ALL:
+        return ALL
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        detail = (
+            "dashboard_access must return organizations or dashboard.ALL, got "
+            f"{type(given).__name__}: nothing is shown"
+        )
+        guard.drop(DropReason.INVALID_VALUE, detail=detail)
+        return _NOTHING
     keys = [getattr(one, "pk", one) for one in given]
     if models.organization is None:
         return _plain(keys)
@@ -80,20 +97,25 @@ def _named(models: Models, given: Iterable[Any]) -> Access:
 def _member(models: Models, user: Any) -> Access:
     members = None if models.organization is None else models.organization.get("members")
     if members is None:
-        return Access((), ())
+        return _NOTHING
     return _found(models, {members: user.pk})
 
 
 def _plain(names: Iterable[Any]) -> Access:
     found = tuple(dict.fromkeys(str(name) for name in names if name))
-    return Access(found, found)
+    return Access(found, tuple(name for name in found if name not in _ANYBODYS))
 
 
 def _found(models: Models, condition: dict[str, Any]) -> Access:
-    """Ask for keys and names, where the runs are."""
+    """Ask for keys and names, where the runs are, and for who else bears such a name."""
     if models.organization is None:
-        return Access((), ())
-    alias = router.db_for_read(models.run.model)
-    organizations = models.organization.model._base_manager.using(alias).filter(**condition)
-    found = dict(organizations.order_by().values_list("pk", models.organization["name"]))
-    return Access(tuple(found), tuple(str(name) for name in found.values()))
+        return _NOTHING
+    alias, name = router.db_for_read(models.run.model), models.organization["name"]
+    every = models.organization.model._base_manager.using(alias).order_by()
+    found = dict(every.filter(**condition).values_list("pk", name))
+    bearers = every.filter(**{f"{name}__in": set(found.values())}).values_list("pk", name)
+    # A database that does not tell cases apart does not do so with alerts either.
+    shared = {str(told).casefold() for key, told in bearers if key not in found}
+    names = {str(told) for told in found.values() if told} - _ANYBODYS
+    certain = tuple(sorted(told for told in names if told.casefold() not in shared))
+    return Access(tuple(found), certain)

@@ -7,7 +7,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-_OURS = {"key", "digest", "name", "_"}
+CAPTURED = "telemetry_"
+"""Begin of the names of what our own paths capture."""
 
 
 def address(request: HttpRequest, view: str, **kwargs: Any) -> str:
@@ -18,5 +19,6 @@ def address(request: HttpRequest, view: str, **kwargs: Any) -> str:
     match = request.resolver_match
     if match is None:
         return ""
-    kept = {key: value for key, value in match.kwargs.items() if key not in _OURS}
-    return reverse(":".join([*match.namespaces, view]), kwargs={**kept, **kwargs})
+    kept = {key: value for key, value in match.kwargs.items() if not key.startswith(CAPTURED)}
+    ours = {f"{CAPTURED}{key}": value for key, value in kwargs.items()}
+    return reverse(":".join([*match.namespaces, view]), kwargs={**kept, **ours})

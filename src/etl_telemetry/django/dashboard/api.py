@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from etl_telemetry.django.dashboard import doors, questions
+from etl_telemetry.django.dashboard import runs as runs_
 from etl_telemetry.django.dashboard.doors import Visit, no_such
 from etl_telemetry.django.dashboard.plain import named
 
@@ -35,18 +36,18 @@ def pipeline(visit: Visit, key: str) -> Any:
         "window": visit.window.text,
         **named(row),
         "series": questions.series_of(row, visit.window),
-        "alerts": questions.alerts_of(row),
+        "alerts": questions.alerts_of(visit.access, row),
     }
 
 
 @doors.api
 def runs(visit: Visit, key: str) -> Any:
     """Return a page of the runs of a pipeline, the latest first."""
-    return questions.run_page(_row(visit, key), number=visit.number)
+    return runs_.run_page(_row(visit, key), number=visit.number)
 
 
 @doors.api
-def unknown(visit: Visit, _: str) -> Any:
+def unknown(visit: Visit, rest: str) -> Any:
     """Say that there is no such address, or no such version."""
     raise no_such()
 

@@ -21,14 +21,17 @@ _TYPES = {"dashboard.css": "text/css; charset=utf-8", "dashboard.js": "text/java
 
 @login_not_required
 @require_safe
-def asset(request: HttpRequest, digest: str, name: str, **_: object) -> HttpResponse:
+def asset(
+    request: HttpRequest, telemetry_digest: str, telemetry_name: str, **_: object
+) -> HttpResponse:
     """Send one of the files; nothing in them is secret."""
+    name = telemetry_name
     if name not in _TYPES:
         raise Http404(name)
     content, now = _read(name)
     response = HttpResponse(content, content_type=_TYPES[name])
     response["X-Content-Type-Options"] = "nosniff"
-    if digest == now:
+    if telemetry_digest == now:
         response["Cache-Control"] = "public, max-age=31536000, immutable"
     return response
 

@@ -145,12 +145,11 @@ def _pygal() -> Any:
 
 
 def _labels(series: Sequence[RunBucket]) -> list[str]:
+    if series[0].part in {"day", "week"}:
+        # The date where it was counted: elsewhere it may be another one.
+        return [f"{bucket.begin:%m-%d}" for bucket in series]
     begins = [_local(bucket.begin) for bucket in series]
-    length = begins[1] - begins[0] if len(begins) > 1 else timedelta(days=1)
-    if length >= timedelta(hours=23):
-        form = "%m-%d"
-    else:
-        form = "%H:%M" if begins[-1] - begins[0] <= timedelta(days=1) else "%d. %H:%M"
+    form = "%H:%M" if begins[-1] - begins[0] <= timedelta(days=1) else "%d. %H:%M"
     return [f"{begin:{form}}" for begin in begins]
 
 

@@ -23,6 +23,8 @@ NO_FUNCTION = "etl_telemetry.W032"
 """The function that decides cannot be imported."""
 NO_CHARTS = "etl_telemetry.W033"
 """The library that draws is not installed."""
+SAME_NAMES = "etl_telemetry.W034"
+"""Alerts of two organizations cannot be told apart."""
 
 _APP = "etl_telemetry"
 
@@ -65,6 +67,15 @@ def _problems(path: str | None) -> list[checks.CheckMessage]:
             "an organization to its users, or ETL_TELEMETRY['DASHBOARD_ACCESS'] to a function."
         )
         found.append(checks.Warning(text, hint=hint, id=NOBODY))
+    elif (field := _not_unique()) is not None:
+        text = (
+            f"Two organizations can have the same name: {field} is not unique. Its "
+            "alerts are then shown only to users who see all organizations of that name."
+        )
+        hint = (
+            "Make it unique, or map another field: ETL_TELEMETRY['MODELS']['organization']['name']."
+        )
+        found.append(checks.Warning(text, hint=hint, id=SAME_NAMES))
     hint = "A process that serves stops at start-up until this is corrected."
     found += [checks.Warning(text, hint=hint, id=NO_FUNCTION) for text in problems(path)]
     if find_spec("pygal") is None:
@@ -77,6 +88,17 @@ def _problems(path: str | None) -> list[checks.CheckMessage]:
 def _members() -> str | None:
     organization = mapping.current().organization
     return None if organization is None else organization.get("members")
+
+
+def _not_unique() -> str | None:
+    """Return the field of the names of organizations where two can have the same one."""
+    organization = mapping.current().organization
+    if organization is None:
+        return None
+    name, meta = organization["name"], organization.model._meta
+    alone = {each.name for each in meta.get_fields() if getattr(each, "unique", False)}
+    alone |= {each.fields[0] for each in meta.total_unique_constraints if len(each.fields) == 1}
+    return None if name in alone else f"{meta.label}.{name}"
 
 
 def _is_mounted(patterns: Sequence[URLPattern | URLResolver]) -> bool:

@@ -18,6 +18,7 @@ from etl_telemetry.django import mapping
 from etl_telemetry.django.alerts.models import Alert
 from etl_telemetry.django.dashboard import access, plain, rendering, tables, window
 from etl_telemetry.django.dashboard.access import Access
+from etl_telemetry.django.dashboard.addresses import CAPTURED
 from etl_telemetry.django.dashboard.models import Snapshot
 
 POLICY = (
@@ -163,4 +164,8 @@ def _refuse_unready() -> None:
 
 def _own(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return what our own paths captured; what the project's did is the project's."""
-    return {name: value for name, value in kwargs.items() if name in {"key", "_"}}
+    return {
+        name.removeprefix(CAPTURED): value
+        for name, value in kwargs.items()
+        if name.startswith(CAPTURED)
+    }

@@ -7,6 +7,8 @@ from datetime import datetime
 from django import template
 from django.utils import timezone
 
+from etl_telemetry.django.figures import RunBucket
+
 register = template.Library()
 NOTHING = "-"
 """Stands where there is no figure."""
@@ -96,6 +98,14 @@ def moment(value: datetime | None) -> str:
         return NOTHING
     local = timezone.localtime(value) if timezone.is_aware(value) else value
     return f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+@register.filter
+def begin(bucket: RunBucket) -> str:
+    """Return the begin of a part of a window; of days the date where they were counted."""
+    if bucket.part in {"day", "week"}:
+        return f"{bucket.begin:%Y-%m-%d}"
+    return moment(bucket.begin)
 
 
 @register.filter

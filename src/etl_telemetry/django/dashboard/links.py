@@ -36,11 +36,12 @@ def to(
     if run_id is not None:
         known["run_id"] = run_id
         known["trace_id"] = f"{root_context(run_id).trace_id:032x}"
+    # Without a value `/{organization}/logs` would become `//logs`: another host.
+    there = {name for name, value in known.items() if value}
     return [
         Link(name, _filled(template, known))
         for name, template in access.config().dashboard_links.items()
-        if (named := set(placeholders(template))) <= known.keys()
-        and (not of_run or named & _OF_RUN)
+        if (named := set(placeholders(template))) <= there and (not of_run or named & _OF_RUN)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ _SHOWN = {
         DATABASE_CONNECTION_LIMIT,
     )
 }
+SOURCE = "dashboard"
+"""Name of the source of the observer that writes."""
 _MOST = 500
 """Readings that are kept; a page cannot show more."""
 
@@ -66,15 +69,21 @@ class Now:
 
 
 def keep(*, good_for: float) -> None:
-    """Write what the observer of this process says now; nothing where the table lacks."""
-    if tables.lacking([Snapshot]):
+    """Write what the observer of this process says now.
+
+    Nothing where the table lacks, and nothing without the lead or before every source was heard:
+    what another observer wrote is better than half of it.
+    """
+    posted_at = board.posted_at(besides=SOURCE)
+    if posted_at is None or tables.lacking([Snapshot]):
         return
+    taken_at = timezone.now() - timedelta(seconds=time.monotonic() - posted_at)
     readings = [
         [name, {key: str(value) for key, value in (told.attributes or {}).items()}, told.value]
         for name, told in board.latest()
         if name in _SHOWN
     ]
-    facts = {"taken_at": timezone.now(), "good_for": good_for, "readings": readings[:_MOST]}
+    facts = {"taken_at": taken_at, "good_for": good_for, "readings": readings[:_MOST]}
     alias = router.db_for_write(Snapshot)
     Snapshot.objects.using(alias).update_or_create(pk=Snapshot.ONLY, defaults=facts)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpResponse
 
-from etl_telemetry.django.dashboard import charts, doors, questions
+from etl_telemetry.django.dashboard import charts, doors, questions, runs
 from etl_telemetry.django.dashboard.addresses import address
 from etl_telemetry.django.dashboard.doors import Visit, no_such
 from etl_telemetry.django.dashboard.rendering import render
@@ -46,7 +46,7 @@ def pipeline(visit: Visit, key: str) -> HttpResponse:
     if row is None:
         raise no_such()
     series = questions.series_of(row, visit.window)
-    runs = questions.run_page(row, number=visit.number)
+    found = runs.run_page(row, number=visit.number)
     return render(
         visit.request,
         "pipeline.html",
@@ -55,10 +55,10 @@ def pipeline(visit: Visit, key: str) -> HttpResponse:
             "row": row,
             "series": series,
             "charts": charts.of(series),
-            "alerts": questions.alerts_of(row),
-            "runs": runs,
-            "previous": _query(visit, runs.number - 1) if runs.number > 1 else "",
-            "following": _query(visit, runs.number + 1) if runs.more else "",
+            "alerts": questions.alerts_of(visit.access, row),
+            "runs": found,
+            "previous": _query(visit, found.number - 1) if found.number > 1 else "",
+            "following": _query(visit, found.number + 1) if found.more else "",
         },
     )
 

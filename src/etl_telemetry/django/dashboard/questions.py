@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import ceil
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from etl_telemetry.catalogue import UNKNOWN
@@ -18,7 +17,6 @@ from etl_telemetry.django.alerts import queries as alerts
 from etl_telemetry.django.alerts.models import Alert
 from etl_telemetry.django.dashboard import links, now
 from etl_telemetry.django.dashboard.access import Access
-from etl_telemetry.django.dashboard.steps import Step, steps
 from etl_telemetry.django.dashboard.window import Window
 from etl_telemetry.django.figures import (
     PipelineMetrics,
@@ -28,15 +26,14 @@ from etl_telemetry.django.figures import (
     run_series,
     system_metrics,
 )
+from etl_telemetry.django.figures.expressions import own
 from etl_telemetry.django.figures.queries import alias_of
 from etl_telemetry.django.figures.windows import Scope
-from etl_telemetry.django.mapping import Mapped, Models
+from etl_telemetry.django.mapping import Models
 
 PAGE = 50
-"""Pipelines, and runs, on one page."""
+"""Pipelines on one page."""
 _MOST_ALERTS = 100
-_MOST_TASKS = 2_000
-_LONGEST_ERROR = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,71 +110,6 @@ class PipelinePage:
     """Pipelines in all parts."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRun:
-    """What one task did in a run."""
-
-    name: str
-    """Name of the task, where the mapping tells it."""
-    status: str
-    """The host's word for its status, where the mapping tells it."""
-    steps: Sequence[Step]
-    """Its steps with their rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a pipeline."""
-
-    id: object
-    """Its key."""
-    status: str
-    """Telemetry's word for its status."""
-    started_at: datetime | None
-    """When it began."""
-    finished_at: datetime | None
-    """When it ended."""
-    trigger: str
-    """What triggered it, where the mapping tells it."""
-    attempt: int | None
-    """Which attempt it is, where the mapping tells it."""
-    error: str
-    """Why it failed, where the mapping tells it."""
-    tasks: Sequence[TaskRun]
-    """Its task runs."""
-    links: Sequence[links.Link]
-    """Where more is told."""
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took; None while it is active."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return (self.finished_at - self.started_at).total_seconds()
-
-    @property
-    def rejected(self) -> int:
-        """Rows that its steps rejected."""
-        return sum(step.rejected or 0 for task in self.tasks for step in task.steps)
-
-    @property
-    def processed(self) -> int:
-        """Rows that its steps put out."""
-        return sum(step.processed or 0 for task in self.tasks for step in task.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    """A part of the runs, the latest first."""
-
-    rows: Sequence[Run]
-    """At most 50."""
-    number: int
-    """Which part, from 1."""
-    more: bool
-    """Whether there is a part behind it."""
-
-
 def overview(access: Access, window: Window) -> Overview:
     """Ask for everything but the table."""
     seen = access.organizations
@@ -207,6 +139,8 @@ def pipeline_page(access: Access, window: Window, *, number: int, search: str) -
 def pipeline_row(access: Access, window: Window, key: str) -> PipelineRow | None:
     """Ask for one pipeline; None where there is none that may be seen."""
     models = mapping.current()
+    if "\0" in key:
+        return None  # A database may refuse it, with an error.
     try:
         keys = list(_visible(models, access).filter(pk=key).values_list("pk", flat=True)[:1])
     except (ValueError, ValidationError, OverflowError):
@@ -220,36 +154,15 @@ def series_of(row: PipelineRow, window: Window) -> list[RunBucket]:
     return run_series(pipelines=[row.figures.pipeline_id], window=window.length)
 
 
-def alerts_of(row: PipelineRow) -> list[Alert]:
+def alerts_of(access: Access, row: PipelineRow) -> list[Alert]:
     """Ask for the alerts that name a pipeline and its organization."""
-    found = alerts.active(organizations=[row.figures.organization or ""])
+    name = row.figures.organization or ""
+    if access.names is not None and name not in access.names:
+        return []
+    # Who sees all sees also the alerts of what has no organization.
+    names = [name] if name else [UNKNOWN]
+    found = alerts.active(organizations=names, with_platform=not name)
     return list(found.filter(pipeline_name=row.figures.pipeline_name)[:_MOST_ALERTS])
-
-
-def run_page(row: PipelineRow, *, number: int) -> RunPage:
-    """Ask for a part of the runs of a pipeline, with their task runs."""
-    models = mapping.current()
-    run = models.run
-    facts = {
-        fact: run.get(fact)
-        for fact in ("status", "started_at", "finished_at", "trigger", "attempt", "error")
-    }
-    named = {fact: F(field) for fact, field in facts.items() if field is not None}
-    begin = (number - 1) * PAGE
-    found = list(
-        run.model._base_manager.using(alias_of(models, None))
-        .filter(**{run["pipeline"]: row.figures.pipeline_id})
-        .order_by(F(run["started_at"]).desc(nulls_last=True), "-pk")
-        .values("pk", **{f"told_{fact}": field for fact, field in named.items()})
-        [begin : begin + PAGE + 1]
-    )  # fmt: skip
-    shown = found[:PAGE]
-    tasks = _tasks(models, [told["pk"] for told in shown])
-    return RunPage(
-        [_run(models, row.figures, told, tasks.get(told["pk"], ())) for told in shown],
-        number,
-        more=len(found) > PAGE,
-    )
 
 
 def _visible(models: Models, access: Access) -> QuerySet[Any]:
@@ -291,55 +204,8 @@ def _last_runs(models: Models, keys: Sequence[Any]) -> Mapping[Any, Any]:
     )
     last = Subquery(runs.order_by(f"-{began}", "-pk").values("pk")[:1])
     pipelines = models.pipeline.model._base_manager.using(using).filter(pk__in=keys)
-    return dict(pipelines.order_by().annotate(told_last=last).values_list("pk", "told_last"))
-
-
-def _tasks(models: Models, runs: Sequence[Any]) -> Mapping[Any, list[TaskRun]]:
-    mapped = models.task_run
-    if mapped is None or not runs:
-        return {}
-    facts = [mapped["run"], mapped["metrics"], mapped.get("name"), mapped.get("status")]
-    found: dict[Any, list[TaskRun]] = {}
-    rows = (
-        mapped.model._base_manager.using(alias_of(models, None))
-        .filter(**{f"{mapped['run']}__in": runs})
-        .order_by("pk")
-        .values_list(*(fact for fact in facts if fact is not None))[:_MOST_TASKS]
-    )
-    for run, metrics, *rest in rows:
-        found.setdefault(run, []).append(_task(mapped, metrics, rest))
-    return found
-
-
-def _task(mapped: Mapped, metrics: object, rest: list[object]) -> TaskRun:
-    told = dict(zip([f for f in ("name", "status") if mapped.get(f)], rest, strict=True))
-    return TaskRun(_text(told.get("name")), _text(told.get("status")), steps(metrics))
-
-
-def _run(
-    models: Models, pipeline: PipelineMetrics, told: Mapping[str, Any], tasks: Sequence[TaskRun]
-) -> Run:
-    return Run(
-        id=told["pk"],
-        status=models.statuses.word(told["told_status"]) or UNKNOWN,
-        started_at=told["told_started_at"],
-        finished_at=told["told_finished_at"],
-        trigger=_text(told.get("told_trigger")),
-        attempt=told.get("told_attempt"),
-        error=_text(told.get("told_error"))[:_LONGEST_ERROR],
-        tasks=tasks,
-        links=links.to(
-            pipeline=pipeline.pipeline_name,
-            organization=pipeline.organization,
-            run=told["pk"],
-            of_run=True,
-        ),
-    )
+    return dict(pipelines.order_by().annotate(**{own("last"): last}).values_list("pk", own("last")))
 
 
 def _ended(figures: PipelineMetrics) -> int:
     return figures.successful_runs + figures.failed_runs + figures.cancelled_runs
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

@@ -52,4 +52,5 @@ def _text(request: HttpRequest, name: str, facts: Mapping[str, Any]) -> str:
         "rendered_at": timezone.now(),
         "user": getattr(request, "user", None),
     }
-    return _engine().get_template(name).render(Context({**common, **facts}))
+    # Numbers are written by our filters: the host's separators would stand in keys and attributes.
+    return _engine().get_template(name).render(Context({**common, **facts}, use_l10n=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import add
 from typing import Any
@@ -24,6 +25,20 @@ from etl_telemetry.metrics.record import MAX_ROWS
 
 _WHOLE = f'? (@.type() == "number" && @ >= 0 && @ <= {MAX_ROWS} && @.floor() == @)'
 _NO_ROWS = Value(0, output_field=BigIntegerField())
+_OWN = "etl_telemetry_"
+"""Begin of our names in a query: Django refuses those of the host's fields, and mixes them up."""
+
+
+def own(name: str) -> str:
+    """Return what something that we compute is called in a query."""
+    return _OWN + name
+
+
+def computed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what we computed in a row, by its name without the prefix."""
+    return {
+        name.removeprefix(_OWN): value for name, value in facts.items() if name.startswith(_OWN)
+    }
 
 
 def duration(models: Models) -> Any:

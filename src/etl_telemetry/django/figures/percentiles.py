@@ -22,7 +22,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from etl_telemetry.django.figures.expressions import PercentileCont, duration, measured
+from etl_telemetry.django.figures.expressions import PercentileCont, duration, measured, own
 from etl_telemetry.django.mapping import Models
 
 PERCENTS = {"median": 50, "p95": 95}
@@ -32,7 +32,7 @@ PERCENTS = {"median": 50, "p95": 95}
 def aggregates(models: Models) -> dict[str, PercentileCont]:
     """Return what PostgreSQL adds to a query that is grouped by pipeline."""
     return {
-        name: PercentileCont(duration(models), fraction=percent / 100, filter=measured(models))
+        own(name): PercentileCont(duration(models), fraction=percent / 100, filter=measured(models))
         for name, percent in PERCENTS.items()
     }
 
@@ -42,18 +42,27 @@ def by_hand(models: Models, runs: QuerySet[Any], by: str) -> Mapping[object, dic
 
     `by` is the field or annotation that groups the runs.
     """
-    took = runs.filter(measured(models)).annotate(took=duration(models))
-    placed = took.annotate(
-        place=Window(RowNumber(), partition_by=F(by), order_by=F("took").asc()),
-        number=Window(Count("pk"), partition_by=F(by)),
+    took, place, number = own("took"), own("place"), own("number")
+    timed = runs.filter(measured(models)).annotate(**{took: duration(models)})
+    placed = timed.annotate(
+        **{
+            place: Window(RowNumber(), partition_by=F(by), order_by=F(took).asc()),
+            number: Window(Count("pk"), partition_by=F(by)),
+        }
     )
     wanted = Q()
     for name, percent in PERCENTS.items():
         # Whole numbers: a fraction of a place may be lost in floating point.
-        distance = (F("place") - 1) * 100 - (F("number") - 1) * percent
-        placed = placed.annotate(**{f"to_{name}": distance})
-        wanted |= Q(**{f"to_{name}__gt": -100, f"to_{name}__lt": 100})
-    rows = placed.filter(wanted).values_list(by, "place", "number", "took")
+        distance = (F(place) - 1) * 100 - (F(number) - 1) * percent
+        to = own(f"to_{name}")
+        placed = placed.annotate(**{to: distance})
+        wanted |= Q(**{f"{to}__gt": -100, f"{to}__lt": 100})
+    rows = placed.filter(wanted).values_list(by, place, number, took)
+    return _interpolated(rows)
+
+
+def _interpolated(rows: Iterable[tuple[Any, ...]]) -> Mapping[object, dict[str, float]]:
+    """Return the percentiles of rows of group, place, number of places, duration."""
     found: dict[object, dict[int, timedelta]] = defaultdict(dict)
     numbers: dict[object, int] = {}
     for key, place, number, duration_ in rows:

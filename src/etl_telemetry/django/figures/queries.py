@@ -12,7 +12,7 @@ from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, 
 from etl_telemetry.catalogue import UNKNOWN
 from etl_telemetry.django import mapping
 from etl_telemetry.django.figures import percentiles
-from etl_telemetry.django.figures.expressions import duration, measured, rows
+from etl_telemetry.django.figures.expressions import computed, duration, measured, own, rows
 from etl_telemetry.django.figures.values import (
     NEVER_RUN,
     PipelineMetrics,
@@ -23,6 +23,7 @@ from etl_telemetry.django.figures.windows import MONTH, Scope, bounds
 from etl_telemetry.django.mapping import Models
 
 _TOP = 10
+_LAST_STATUS, _LAST_TIME = own("last_status"), own("last_time")
 COUNTS = {
     "successful_runs": ("success",),
     "failed_runs": ("failed", "lost"),
@@ -85,9 +86,11 @@ def system_metrics(
         scope.runs()
         .values_list(key, name)
         .annotate(
-            total=Count(began),
-            timed=Count(began, filter=measured(models)),
-            took=Sum(duration(models), filter=measured(models)),
+            **{
+                own("total"): Count(began),
+                own("timed"): Count(began, filter=measured(models)),
+                own("took"): Sum(duration(models), filter=measured(models)),
+            }
         )
     )
     active = scope.all_runs().filter(**{f"{models.run['status']}__in": models.statuses.active})
@@ -101,6 +104,15 @@ def system_metrics(
         average_duration_seconds=seconds / number if number else 0.0,
         top_pipelines=tuple(PipelineVolume(row[0], str(row[1]), row[2]) for row in busiest),
     )
+
+
+def counts(models: Models) -> dict[str, Count]:
+    """Return what counts the runs by status."""
+    began, status = models.run["started_at"], f"{models.run['status']}__in"
+    return {
+        own(name): Count(began, filter=Q(**{status: models.statuses.of(*words)}))
+        for name, words in COUNTS.items()
+    }
 
 
 def alias_of(models: Models, using: str | None) -> str:
@@ -120,10 +132,12 @@ def _with_last_run(scope: Scope) -> QuerySet[Any, dict[str, Any]]:
         scope.all_pipelines()
         .order_by(name, "pk")
         .annotate(
-            last_status=Subquery(last.values(run["status"])[:1]),
-            last_time=Subquery(last.values(run["started_at"])[:1]),
+            **{
+                _LAST_STATUS: Subquery(last.values(run["status"])[:1]),
+                _LAST_TIME: Subquery(last.values(run["started_at"])[:1]),
+            }
         )
-        .values("pk", name, *([organization] if organization else []), "last_status", "last_time")
+        .values("pk", name, *([organization] if organization else []), _LAST_STATUS, _LAST_TIME)
     )
 
 
@@ -135,15 +149,13 @@ def _ran(scope: Scope) -> Iterable[dict[str, Any]]:
     models = scope.models
     began = models.run["started_at"]
     runs, pipeline = scope.runs(), models.run["pipeline"]
-    status = f"{models.run['status']}__in"
     grouped = runs.values(pipeline).annotate(
-        total_runs=Count(began),
-        measured=Count(began, filter=measured(models)),
-        took=Sum(duration(models), filter=measured(models)),
         **{
-            name: Count(began, filter=Q(**{status: models.statuses.of(*words)}))
-            for name, words in COUNTS.items()
-        },
+            own("total_runs"): Count(began),
+            own("measured"): Count(began, filter=measured(models)),
+            own("took"): Sum(duration(models), filter=measured(models)),
+            **counts(models),
+        }
     )
     places: Mapping[object, Facts] = {}
     if connections[scope.using].vendor == "postgresql":
@@ -151,8 +163,8 @@ def _ran(scope: Scope) -> Iterable[dict[str, Any]]:
     else:
         places = percentiles.by_hand(models, runs, pipeline)
     for facts in grouped:
-        key = facts.pop(pipeline)
-        yield {**facts, **places.get(key, {}), "key": key}
+        key = facts[pipeline]
+        yield {**computed(facts), **places.get(key, {}), "key": key}
 
 
 def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
@@ -167,9 +179,9 @@ def _processed(scope: Scope) -> Mapping[object, tuple[int, int]]:
     found = (
         scope.tasks()
         # The numbers are read out of each row once: that is what takes the time.
-        .annotate(timed=timed)
-        .values_list(pipeline, "timed")
-        .annotate(number=Sum(rows(task_run["metrics"], models.rows)))
+        .annotate(**{own("timed"): timed})
+        .values_list(pipeline, own("timed"))
+        .annotate(**{own("number"): Sum(rows(task_run["metrics"], models.rows))})
     )
     processed: dict[object, tuple[int, int]] = {}
     for key, is_timed, number in found:
@@ -186,12 +198,13 @@ def _figures(
     number, took = ran.get("measured", 0), ran.get("took")
     seconds = took.total_seconds() if took is not None else 0.0
     every, timed = processed or (0, 0)
-    last = pipeline["last_time"]
+    last = pipeline[_LAST_TIME]
     organization = models.organization_name
+    owner = pipeline[organization] if organization else None
     return PipelineMetrics(
         pipeline_id=pipeline["pk"],
         pipeline_name=str(pipeline[models.pipeline["name"]]),
-        organization=str(pipeline[organization]) if organization else None,
+        organization=None if owner is None else str(owner),
         **counts,
         success_rate=counts["successful_runs"] / ended if ended else 0.0,
         average_duration=seconds / number if number else 0.0,
@@ -199,7 +212,7 @@ def _figures(
         p95_duration=ran.get("p95") or 0.0,
         last_run_status=NEVER_RUN
         if last is None
-        else models.statuses.word(pipeline["last_status"]) or UNKNOWN,
+        else models.statuses.word(pipeline[_LAST_STATUS]) or UNKNOWN,
         last_run_time=last,
         total_rows_processed=every,
         average_rows_per_second=timed / seconds if seconds else 0.0,

@@ -1,4 +1,4 @@
-"""Figures over time: the runs that began in each minute, hour or day of a window."""
+"""Figures over time: the runs that began in each minute, hour, day or week of a window."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Count, Q, QuerySet, Sum
-from django.db.models.functions import TruncDay, TruncHour, TruncMinute
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import TruncDay, TruncHour, TruncMinute, TruncWeek
 from django.utils import timezone
 
 from etl_telemetry.django import mapping
 from etl_telemetry.django.figures import percentiles
-from etl_telemetry.django.figures.expressions import measured, rows
-from etl_telemetry.django.figures.queries import COUNTS, alias_of
+from etl_telemetry.django.figures.expressions import computed, measured, own, rows
+from etl_telemetry.django.figures.queries import COUNTS, alias_of, counts
 from etl_telemetry.django.figures.windows import Scope, bounds
 
-_MINUTES, _HOURS = timedelta(hours=2), timedelta(days=3)
-"""Longest windows that are told by minutes, and by hours."""
+_MINUTES, _HOURS, _DAYS = timedelta(hours=2), timedelta(days=3), timedelta(days=90)
+"""Longest windows that are told by minutes, by hours, and by days."""
+_CUTS = {"minute": TruncMinute, "hour": TruncHour, "day": TruncDay, "week": TruncWeek}
+_LENGTHS = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+}
+_BUCKET = own("bucket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class RunBucket:
     """The runs that began in a part of the window."""
 
     begin: datetime
-    """First moment of the minute, hour or day: aware where the project's times are."""
+    """First moment of the part: aware where the project's times are."""
     seconds: float
     """How much of the window lies in it."""
     successful_runs: int
@@ -45,6 +53,8 @@ class RunBucket:
     """In seconds, of those that succeeded; None where none did."""
     p95_duration: float | None
     """The same: one in twenty took longer."""
+    part: str
+    """What it is: `minute`, `hour`, `day` or `week`."""
 
     @property
     def ended_runs(self) -> int:
@@ -70,9 +80,10 @@ def run_series(
     until: datetime | None = None,
     using: str | None = None,
 ) -> list[RunBucket]:
-    """Return the runs by minute (windows of up to 2 hours), hour (3 days) or day.
+    """Return the runs by minute (windows of up to 2 hours), hour (3 days), day (90 days) or week.
 
-    Two queries on PostgreSQL, three elsewhere. Days are those of the project's `TIME_ZONE`.
+    Two queries on PostgreSQL, three elsewhere. Days are those of the project's `TIME_ZONE`, and
+    weeks begin with its Mondays; they are those of UTC where the server knows no time zones.
 
     Args:
         window: Length of the window.
@@ -90,24 +101,35 @@ def run_series(
     since, last = bounds(window, end)
     using = alias_of(models, using)
     scope = Scope(models, using, organizations, pipelines, since, last)
-    truncate, zone = _truncation(window)
-    counted = {_key(facts.pop("bucket"), zone): facts for facts in _counted(scope, truncate, zone)}
+    part = _part(window)
+    truncate, zone = _CUTS[part], _zone(part, using)
+    counted = dict(_counted(scope, truncate, zone))
     processed = _processed(scope, truncate, zone)
     return [
-        _bucket(begin, seconds, counted.get(_key(begin, zone), {}),
+        _bucket(part, begin, seconds, counted.get(_key(begin, zone), {}),
                 None if processed is None else processed.get(_key(begin, zone), 0))
-        for begin, seconds in _parts(window, since, since + window, zone)
+        for begin, seconds in _parts(part, since, since + window, zone)
     ]  # fmt: skip
 
 
-def _truncation(window: timedelta) -> tuple[type[Any], tzinfo | None]:
-    """Return what cuts a time to its part of the window, and the zone that counts there.
+def _part(window: timedelta) -> str:
+    if window <= _MINUTES:
+        return "minute"
+    if window <= _HOURS:
+        return "hour"
+    return "day" if window <= _DAYS else "week"
 
-    Hours are those of UTC: where clocks go back, one of them exists twice.
+
+def _zone(part: str, using: str) -> tzinfo | None:
+    """Return the zone that counts the parts; None where the project's times are naive.
+
+    Hours are those of UTC: where clocks go back, one of them exists twice. MariaDB and MySQL
+    without tables of time zones would cut every day to NULL.
     """
-    cut = TruncMinute if window <= _MINUTES else TruncHour if window <= _HOURS else TruncDay
-    zone = timezone.get_default_timezone() if cut is TruncDay else UTC
-    return cut, zone if settings.USE_TZ else None
+    if not settings.USE_TZ:
+        return None
+    knows = connections[using].features.has_zoneinfo_database
+    return timezone.get_default_timezone() if part in {"day", "week"} and knows else UTC
 
 
 def _key(begin: datetime, zone: tzinfo | None) -> datetime:
@@ -116,15 +138,17 @@ def _key(begin: datetime, zone: tzinfo | None) -> datetime:
 
 
 def _parts(
-    window: timedelta, since: datetime, until: datetime, zone: tzinfo | None
+    part: str, since: datetime, until: datetime, zone: tzinfo | None
 ) -> Iterator[tuple[datetime, float]]:
     """Give the begin of each part of a window, and how many seconds of the window are in it."""
     begin = (since if zone is None else since.astimezone(zone)).replace(second=0, microsecond=0)
-    length = timedelta(minutes=1)
-    if window > _MINUTES:
-        begin, length = begin.replace(minute=0), timedelta(hours=1)
-    if window > _HOURS:
-        begin, length = begin.replace(hour=0), timedelta(days=1)
+    length = _LENGTHS[part]
+    if part != "minute":
+        begin = begin.replace(minute=0)
+    if part in {"day", "week"}:
+        begin = begin.replace(hour=0)
+    if part == "week":
+        begin -= timedelta(days=begin.weekday())
     while begin < until:
         following = begin + length  # On the wall: a day may have 23 hours.
         covered = min(_absolute(following), _absolute(until)) - max(
@@ -138,25 +162,23 @@ def _absolute(value: datetime) -> datetime:
     return value if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _counted(scope: Scope, truncate: type[Any], zone: tzinfo | None) -> Iterator[dict[str, Any]]:
+def _counted(
+    scope: Scope, truncate: type[Any], zone: tzinfo | None
+) -> Iterator[tuple[datetime, dict[str, Any]]]:
     models = scope.models
     began = models.run["started_at"]
-    runs = scope.runs().annotate(bucket=truncate(began, **_in(zone)))
-    status = f"{models.run['status']}__in"
-    grouped: QuerySet[Any, dict[str, Any]] = runs.values("bucket").annotate(
-        measured=Count(began, filter=measured(models)),
-        **{
-            name: Count(began, filter=Q(**{status: models.statuses.of(*words)}))
-            for name, words in COUNTS.items()
-        },
+    runs = scope.runs().annotate(**{_BUCKET: truncate(began, **_in(zone))})
+    grouped: QuerySet[Any, dict[str, Any]] = runs.values(_BUCKET).annotate(
+        **{own("measured"): Count(began, filter=measured(models)), **counts(models)}
     )
     places: Mapping[object, dict[str, float]] = {}
     if connections[scope.using].vendor == "postgresql":
         grouped = grouped.annotate(**percentiles.aggregates(models))
     else:
-        places = percentiles.by_hand(models, runs, "bucket")
+        places = percentiles.by_hand(models, runs, _BUCKET)
     for facts in grouped:
-        yield {**facts, **places.get(facts["bucket"], {})}
+        bucket = facts[_BUCKET]
+        yield _key(bucket, zone), {**computed(facts), **places.get(bucket, {})}
 
 
 def _processed(
@@ -168,9 +190,9 @@ def _processed(
     began = f"{task_run['run']}__{scope.models.run['started_at']}"
     found = (
         scope.tasks()
-        .annotate(bucket=truncate(began, **_in(zone)))
-        .values_list("bucket")
-        .annotate(number=Sum(rows(task_run["metrics"], scope.models.rows)))
+        .annotate(**{_BUCKET: truncate(began, **_in(zone))})
+        .values_list(_BUCKET)
+        .annotate(**{own("number"): Sum(rows(task_run["metrics"], scope.models.rows))})
     )
     return {_key(bucket, zone): number for bucket, number in found}
 
@@ -180,7 +202,7 @@ def _in(zone: tzinfo | None) -> dict[str, tzinfo]:
 
 
 def _bucket(
-    begin: datetime, seconds: float, facts: Mapping[str, Any], rows: int | None
+    part: str, begin: datetime, seconds: float, facts: Mapping[str, Any], rows: int | None
 ) -> RunBucket:
     took = bool(facts.get("measured"))
     return RunBucket(
@@ -190,4 +212,5 @@ def _bucket(
         rows=rows,
         median_duration=facts.get("median") if took else None,
         p95_duration=facts.get("p95") if took else None,
+        part=part,
     )

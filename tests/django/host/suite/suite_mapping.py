@@ -15,7 +15,7 @@ from etl_telemetry.errors import ConfigurationError
 SOURCE = "(from ETL_TELEMETRY['MODELS'])"
 FIELDS = (
     "fields are id, flow, state, begun, ended, origin, triggered_by, try_no, problem, due, "
-    "stop_asked"
+    "stop_asked, took, place, number, bucket, median, to_median, told_status"
 )
 
 

@@ -1,5 +1,8 @@
 # ruff: noqa: DJ008 - nobody looks at these
-"""Pipelines, runs and task runs, called otherwise than our defaults."""
+"""Pipelines, runs and task runs, called otherwise than our defaults.
+
+Some have fields that are called like what we compute: they must not get into each other's way.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from django.utils import timezone
 
 class Team(models.Model):
     code = models.CharField(max_length=40, unique=True)
+    label = models.CharField(max_length=40, default="")
 
 
 class Member(models.Model):
@@ -21,7 +25,10 @@ class Member(models.Model):
 
 class Flow(models.Model):
     title = models.CharField(max_length=100)
-    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    last_status = models.IntegerField(default=0)
+    last_time = models.IntegerField(default=0)
+    told_last = models.IntegerField(default=0)
+    team = models.ForeignKey(Team, null=True, on_delete=models.CASCADE)
 
 
 class Execution(models.Model):
@@ -47,11 +54,22 @@ class Execution(models.Model):
     problem = models.TextField(blank=True)
     due = models.DateTimeField(null=True, blank=True)
     stop_asked = models.BooleanField(default=False)
+    took = models.IntegerField(default=0)
+    place = models.IntegerField(default=0)
+    number = models.IntegerField(default=0)
+    bucket = models.IntegerField(default=0)
+    median = models.IntegerField(default=0)
+    to_median = models.IntegerField(default=0)
+    told_status = models.IntegerField(default=0)
 
 
 class Job(models.Model):
     execution = models.ForeignKey(Execution, null=True, on_delete=models.CASCADE)
     stats = models.JSONField(default=dict, null=True)
+    timed = models.IntegerField(default=0)
+    number = models.IntegerField(default=0)
+    bucket = models.IntegerField(default=0)
+    place = models.IntegerField(default=0)
 
 
 class Source(models.Model):

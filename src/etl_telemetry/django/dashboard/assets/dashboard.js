@@ -4,12 +4,24 @@
   const every = Number(document.body.dataset.refresh);
   const pause = document.getElementById("pause");
   const trouble = document.getElementById("trouble");
+  const patience = Math.max(every, 10_000);
   if (!every || !pause) return;
   let timer = null;
   let paused = false;
   let busy = false;
 
   const say = (text) => { if (trouble.textContent !== text) trouble.textContent = text; };
+
+  // What an element is known by when its place has changed.
+  const mark = (element) => {
+    const box = element.tagName === "SUMMARY" ? element.parentElement : element;
+    if (box.id) return `#${CSS.escape(box.id)}${box === element ? "" : " > summary"}`;
+    for (const name of ["href", "aria-label"]) {
+      const value = element.getAttribute(name);
+      if (value) return `[${name}="${CSS.escape(value)}"]`;
+    }
+    return null;
+  };
 
   // What somebody has opened stays open, and what has the focus keeps it.
   const replace = (old, fresh) => {
@@ -18,19 +30,24 @@
       fresh.querySelector(`#${CSS.escape(shown.id)}`)?.setAttribute("open", "");
     }
     const active = old.contains(document.activeElement) ? document.activeElement : null;
-    const places = active ? [...old.querySelectorAll(active.tagName)].indexOf(active) : -1;
+    const known = active && mark(active);
+    const place = known ? [...old.querySelectorAll(known)].indexOf(active) : -1;
     const scrolled = [...old.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
     old.replaceChildren(...fresh.childNodes);
     old.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] ?? 0; });
-    if (active) old.querySelectorAll(active.tagName)[places]?.focus({ preventScroll: true });
+    if (known) old.querySelectorAll(known)[place]?.focus({ preventScroll: true });
   };
 
   const refresh = async () => {
     if (busy || paused || document.hidden) return;
     busy = true;
     try {
-      const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
-      if (answer.redirected) {
+      const answer = await fetch(location.href, {
+        credentials: "same-origin", cache: "no-store", redirect: "manual",
+        signal: AbortSignal.timeout(patience),
+      });
+      // To the login, which may be another host's: it would not even be readable.
+      if (answer.type === "opaqueredirect") {
         stop();
         say("You are signed out. Load the page again to sign in.");
         return;
