@@ -144,6 +144,9 @@ def tests(session: nox.Session) -> None:
         has_program(session, "rabbitmq-server", package="rabbitmq-server")
     parallel = [] if session.posargs else ["-n", "2", "--dist", "loadgroup"]
     session.run("pytest", *parallel, *session.posargs)
+    if not session.posargs:
+        # On its own: Playwright leaves an event loop running in its process.
+        session.run("pytest", "tests/browser")
 
 
 @nox.session(python=["3.12", "3.13"])

@@ -9,6 +9,7 @@ from etl_telemetry import setup
 from etl_telemetry.config import Config
 from etl_telemetry.django.alerts.checks import check_webhook
 from etl_telemetry.django.checks import check_configuration, check_models, connect
+from etl_telemetry.django.dashboard.checks import check_dashboard
 from etl_telemetry.runtime.lifecycle import Lifecycle
 
 
@@ -54,4 +55,6 @@ def test_checks_are_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_checks, "register", registry.register)
     connect()
     connect()
-    assert set(registry.get_checks()) == {check_configuration, check_webhook, check_models}
+    assert set(registry.get_checks()) == {
+        check_configuration, check_webhook, check_models, check_dashboard,
+    }  # fmt: skip

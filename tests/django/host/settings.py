@@ -95,8 +95,8 @@ MODELS = {
     "connector": {"model": "work.Source", "name": "label", "type": "kind", "organization": "team"},
 }
 ETL_TELEMETRY = {"SERVICE_NAME": "host", "MODELS": MODELS}
+ETL_TELEMETRY |= json.loads(os.environ.get("HOST_TELEMETRY", "{}"))
 if "HOST_SETTING" in os.environ:
     ETL_TELEMETRY = json.loads(os.environ["HOST_SETTING"])
-ETL_TELEMETRY |= json.loads(os.environ.get("HOST_TELEMETRY", "{}"))
 if "HOST_MODELS" in os.environ:
     ETL_TELEMETRY["MODELS"] = json.loads(os.environ["HOST_MODELS"])
