@@ -42,7 +42,14 @@ class Memory(MetricExporter):
 
     def export(self, metrics_data: MetricsData, **_: Any) -> MetricExportResult:  # type: ignore[override]
         self.data = metrics_data
-        encode_metrics(metrics_data)  # Nothing may be left that OTLP cannot carry.
+        # Nothing may be left that OTLP cannot carry, nor a metric without a point: Prometheus
+        # answers such a request with 500, and the Collector then drops all of it.
+        assert all(
+            metric.WhichOneof("data")
+            for resource in encode_metrics(metrics_data).resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        )
         return self.result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

@@ -60,7 +60,7 @@ def viewer(proof: Any) -> Viewer:
 
     eventually("Prometheus has scraped the Collector twice", scraped)
     return Viewer(
-        stack.prometheus.ask, stack.elasticsearch.ask, stack.jaeger.address("http"),
+        stack.prometheus.ask, stack.elasticsearch.ask, stack.jaeger.address("query"),
         proof.begin, proof.end, CHOSEN,
     )  # fmt: skip
 

@@ -95,7 +95,13 @@ def _with_zeros(
                     continued.add(metric.name)
                     known = metric.data.data_points
                 seen.update(_key(metric, scope.scope.name, point) for point in known)
-            metrics = [_metric(metric, scope.scope.name, seen, new) for metric in scope.metrics]
+            metrics = [
+                _metric(metric, scope.scope.name, seen, new)
+                for metric in scope.metrics
+                # Without a point it is encoded without a type. Prometheus 3.14 answers such a
+                # request with 500, and the Collector drops all that was in it.
+                if metric.data.data_points
+            ]
             scopes.append(dataclasses.replace(scope, metrics=metrics))
         resources.append(dataclasses.replace(resource, scope_metrics=scopes))
     return MetricsData(resource_metrics=resources)
