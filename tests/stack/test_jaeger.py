@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from support.pages import REPOSITORY
+from support.stack import eventually
 from support.stack.product import PRODUCT
 
 SERVICE = "etl-platform"
@@ -109,17 +110,21 @@ def test_errors_are_shares(proof: Any) -> None:
 
 def test_span_metrics_count_every_span(proof: Any) -> None:
     """What performance is made of: as many calls of a delivery as Jaeger has spans of it."""
-    counted = proof.metric(
+    calls = (
         "sum by (span_name) (traces_span_metrics_calls_total"
-        '{span_kind="SPAN_KIND_CONSUMER", span_name=~"run/.+"})',
-        "span_name",
+        '{span_kind="SPAN_KIND_CONSUMER", span_name=~"run/.+"})'
     )
     spans: dict[tuple[str], float] = {}
     for trace in proof.traces.values():
         for span in trace:
             if span.name.startswith("run/"):
                 spans[(span.name,)] = spans.get((span.name,), 0) + 1
-    assert counted == spans
+
+    def counted() -> bool:
+        return proof.stack.prometheus.ask.values(calls, "span_name") == spans
+
+    # The Collector tells its sums every 15 s: those of the last spans may come later.
+    eventually("all spans are counted", counted)
 
 
 UI = json.loads((PRODUCT / "jaeger" / "ui.json").read_text())
