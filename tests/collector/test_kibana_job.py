@@ -5,26 +5,20 @@ There is no Kibana here: what it answers is as its documentation says.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from support import compose
+from support import compose, jobs
 from support.deployment import COLLECTOR
 
 JOB = compose.load(COLLECTOR).services["kibana-objects"]
 FILE = COLLECTOR / "kibana" / "etl.ndjson"
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing, the job needs it")
-    for tool in ("bash", "curl")
-]
+pytestmark = jobs.NEEDED
 
 
 class Kibana(ThreadingHTTPServer):
@@ -38,7 +32,7 @@ class Kibana(ThreadingHTTPServer):
         self.taken: list[tuple[str, str, bytes]] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(jobs.Quiet, BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take the file of a form."""
         assert isinstance(self.server, Kibana)
@@ -51,37 +45,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.answer)
 
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def kibana() -> Iterator[Kibana]:
     """Run a stand-in on a free port."""
     server = Kibana()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with jobs.serving(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def run_job(kibana: Kibana) -> subprocess.CompletedProcess[str]:
     """Run the job's script as its container would, on the file of this repository."""
-    (script,) = JOB["command"]
-    # Compose turns `$$` into `$`.
-    script = script.replace("$$", "$").replace("/kibana/etl.ndjson", str(FILE))
     address = {"KIBANA_ENDPOINT": f"http://127.0.0.1:{kibana.server_address[1]}"}
-    return subprocess.run(
-        [shutil.which("bash") or "bash", *JOB["entrypoint"][1:], script],
-        env=os.environ | address | {"no_proxy": "*"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return jobs.run(JOB, address, mounted="/kibana/etl.ndjson", there=str(FILE))
 
 
 def test_job_imports_the_file(kibana: Kibana) -> None:

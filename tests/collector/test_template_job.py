@@ -6,25 +6,19 @@ That Elasticsearch takes the templates is proven by `nox -s stack`.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from support import compose
+from support import compose, jobs
 from support.deployment import COLLECTOR
 
 JOB = compose.load(COLLECTOR).services["elasticsearch-templates"]
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing, the job needs it")
-    for tool in ("bash", "curl")
-]
+pytestmark = jobs.NEEDED
 
 
 class Receiver(ThreadingHTTPServer):
@@ -37,7 +31,7 @@ class Receiver(ThreadingHTTPServer):
         self.taken: dict[str, object] = {}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(jobs.Quiet, BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """Take a body under its path."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -49,37 +43,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"no\n" if refused else b"yes\n")
 
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Run a receiver on a free port."""
     server = Receiver()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with jobs.serving(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def run_job(folder: Path, receiver: Receiver) -> subprocess.CompletedProcess[str]:
     """Run the job's script as its container would, on another folder and another address."""
-    (script,) = JOB["command"]
-    # Compose turns `$$` into `$`.
-    script = script.replace("$$", "$").replace("/index-templates", str(folder))
     address = {"ELASTICSEARCH_ENDPOINT": f"http://127.0.0.1:{receiver.server_address[1]}"}
-    return subprocess.run(
-        [shutil.which("bash") or "bash", *JOB["entrypoint"][1:], script],
-        env=os.environ | address | {"no_proxy": "*"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return jobs.run(JOB, address, mounted="/index-templates", there=str(folder))
 
 
 def test_job_puts_each_template_under_the_name_of_its_file(

@@ -6,10 +6,11 @@ The same kind reads an environment variable (text), an option and a Django setti
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -61,6 +62,18 @@ def text(value: object) -> str:
     if isinstance(value, str) and value.strip() and value.strip().isprintable():
         return value.strip()
     raise WrongValue
+
+
+def mapping(value: object) -> Mapping[Any, Any]:
+    """Return a mapping as it is, or what JSON text says."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise WrongValue(got="text that is not JSON") from None
+    if not isinstance(value, Mapping):
+        raise WrongValue
+    return value
 
 
 def _boolean(value: object) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 from urllib.parse import urlsplit
 
-from etl_telemetry.config.kinds import Kind, WrongValue, nearest
+from etl_telemetry.config.kinds import Kind, WrongValue, mapping, nearest
 
 PLACEHOLDERS = ("trace_id", "run_id", "pipeline", "organization")
 """What a template may name."""
@@ -31,14 +29,7 @@ def placeholders(template: str) -> list[str]:
 
 
 def _parse(value: object) -> dict[str, str]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise WrongValue(got="text that is not JSON") from None
-    if not isinstance(value, Mapping):
-        raise WrongValue
-    return {_name(name): _template(name, template) for name, template in value.items()}
+    return {_name(name): _template(name, template) for name, template in mapping(value).items()}
 
 
 def _name(name: object) -> str:

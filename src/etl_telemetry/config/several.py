@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from etl_telemetry.config.kinds import SECONDS, Kind, WrongValue, nearest, whole
+from etl_telemetry.config.kinds import SECONDS, Kind, WrongValue, mapping, nearest, whole
 
 _BUILT_IN_PROPAGATORS = frozenset({"tracecontext", "baggage", "none"})
 _NAME = re.compile(r"\S+")
@@ -151,19 +150,13 @@ def _header(value: object) -> str:
 
 def _models(value: object) -> dict[str, Any]:
     """Return the roles of models; which roles and fields there are, only Django can tell."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise WrongValue(got="text that is not JSON") from None
-    if not isinstance(value, Mapping):
-        raise WrongValue
-    for role, model in value.items():
+    roles = mapping(value)
+    for role, model in roles.items():
         if not isinstance(role, str) or not isinstance(model, (str, Mapping)):
             raise WrongValue(got=f"a value of type {type(model).__name__} for {role!r}"[:100])
     return {
         role: model if isinstance(model, str) else MappingProxyType(dict(model))
-        for role, model in value.items()
+        for role, model in roles.items()
     }
 
 
