@@ -71,10 +71,10 @@ class Host:
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
 
-    def suite(self, name: str, *options: str, **variables: str) -> None:
-        """Run the tests of `suite/suite_<name>.py`, which must pass, and some must be there."""
+    def suite(self, *names: str, **variables: str) -> None:
+        """Run the tests of each `suite/suite_<name>.py`; all must pass, and some must be there."""
         done = self.run(
-            *("-m", "pytest", "-c", "pytest.ini", f"suite/suite_{name}.py"), *options,
+            *("-m", "pytest", "-c", "pytest.ini"), *(f"suite/suite_{name}.py" for name in names),
             **{"OTEL_SDK_DISABLED": "true", **variables},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

@@ -2,283 +2,47 @@
 
 from __future__ import annotations
 
-import signal
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.contrib.auth.models import User
-from django.core import serializers
-from django.core.management import CommandError, call_command
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledgers import drainer, flow, outbox, running, totals
 from work.models import Execution, Flow, Job, Team
 
 from etl_telemetry import setup
 from etl_telemetry.config import Config
 from etl_telemetry.django.audit.models import AuditRow
 from etl_telemetry.django.ledger import (
-    Drainer,
     active_run_ages,
     active_runs,
-    afinish_run,
     end_overdue,
     finish_run,
     last_successes,
     waiting,
 )
 from etl_telemetry.django.ledger import count as counting
-from etl_telemetry.django.ledger.entries import microseconds, now_us
+from etl_telemetry.django.ledger.entries import microseconds
 from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
 from etl_telemetry.django.ledger.saved import find
-from etl_telemetry.errors import LedgerError
 from etl_telemetry.metrics.totals import published, withdraw_run_totals
-from etl_telemetry.pipelines import begin_run, report
+from etl_telemetry.pipelines import report
 from etl_telemetry.pipelines.run import root_context
 
+__all__ = ["flow"]
+
 pytestmark = pytest.mark.django_db
+
 WORDS = {
     "DONE": "success", "ERROR": "failed", "TIMEOUT": "failed", "STOPPED": "cancelled",
     "VANISHED": "lost",
 }  # fmt: skip
-
-
-@pytest.fixture
-def flow() -> Flow:
-    """Make a pipeline."""
-    return Flow.objects.create(title="daily", team=Team.objects.create(code="acme"))
-
-
-def running(flow: Flow, **fields: Any) -> Execution:
-    """Make a run that is under way, since a minute."""
-    return Execution.objects.create(
-        **{
-            "flow": flow,
-            "state": "RUNNING",
-            "begun": timezone.now() - timedelta(minutes=1),
-            **fields,
-        }
-    )
-
-
-def outbox() -> dict[str, str]:
-    """Return the entries: run -> status."""
-    return dict(RunEnd.objects.values_list("run_id", "status"))
-
-
-def totals() -> dict[tuple[str, str], int]:
-    """Return what was counted: (pipeline, status) -> number."""
-    return {(one.pipeline, one.status): one.count for one in RunTotal.objects.all()}
-
-
-def drainer(*, delivers: Callable[[], bool] = lambda: True, lease: float = 60.0) -> Drainer:
-    """Return a drainer whose exports succeed, unless told otherwise."""
-    return Drainer(flush=delivers, lease=lease)
-
-
-def test_finish_changes_the_run_and_writes_its_facts(flow: Flow) -> None:
-    """State, time and error in the host's table; a copy of all facts in the outbox."""
-    user = User.objects.create(username="ann")
-    run = running(flow, triggered_by=user, origin="schedule", try_no=3)
-    assert finish_run(run, "failed", error="Broken.")
-    assert (run.state, run.problem, run.ended is not None) == ("ERROR", "Broken.", True)
-    kept = Execution.objects.get()
-    assert (kept.state, kept.ended, kept.problem) == (run.state, run.ended, run.problem)
-    entry = RunEnd.objects.get()
-    assert kept.ended is not None
-    assert abs(entry.written_us - now_us()) < 60_000_000
-    facts = {
-        name: getattr(entry, name)
-        for name in (
-            "run_id", "pipeline", "organization", "status", "trigger", "triggered_by", "attempt",
-            "started_us", "finished_us", "error", "error_type", "links", "is_change", "stage",
-        )
-    }  # fmt: skip
-    assert facts == {
-        "run_id": str(run.pk), "pipeline": "daily", "organization": "acme", "status": "failed",
-        "trigger": "schedule", "triggered_by": str(user.pk), "attempt": 3,
-        "started_us": microseconds(run.begun), "finished_us": microseconds(kept.ended),
-        "error": "Broken.", "error_type": "", "links": [], "is_change": True, "stage": 0,
-    }  # fmt: skip
-
-
-def test_finish_by_key_and_by_the_hosts_own_status(flow: Flow) -> None:
-    """A worker has the id only; and the host may be more exact than telemetry."""
-    run = running(flow)
-    moment = timezone.now() - timedelta(seconds=3)
-    assert finish_run(str(run.pk), "TIMEOUT", finished_at=moment)
-    run.refresh_from_db()
-    assert (run.state, run.ended, outbox()) == ("TIMEOUT", moment, {str(run.pk): "failed"})
-
-
-def test_first_finisher_wins(flow: Flow) -> None:
-    """The second one changes nothing."""
-    run = running(flow)
-    assert finish_run(run.pk, "success")
-    assert not finish_run(run.pk, "failed")
-    assert not finish_run(uuid.uuid4(), "failed")
-    assert (Execution.objects.get().state, outbox()) == ("DONE", {str(run.pk): "success"})
-
-
-def test_rollback_leaves_nothing(flow: Flow) -> None:
-    """Neither the state nor the entry; and the run can end later."""
-    run = running(flow)
-    with transaction.atomic():
-        assert finish_run(run.pk, "success")
-        transaction.set_rollback(True)
-    assert (Execution.objects.get().state, outbox()) == ("RUNNING", {})
-    assert finish_run(run.pk, "success")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_state_and_entry_belong_together(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a transaction of the host's, too: where the entry fails, the run has not ended."""
-    run = running(flow)
-    monkeypatch.setattr(RunEnd._meta, "db_table", "no_such_table")
-    with pytest.raises(DatabaseError):
-        finish_run(run.pk, "success")
-    monkeypatch.undo()
-    assert Execution.objects.get().state == "RUNNING"
-
-
-def test_run_that_was_opened_again_ends_again_and_is_not_counted_again(flow: Flow) -> None:
-    """Another attempt in the same row is the host's business; the run was counted."""
-    run = running(flow)
-    finish_run(run.pk, "failed")
-    Execution.objects.update(state="RUNNING", ended=None)
-    assert finish_run(run.pk, "success")
-    assert (Execution.objects.get().state, outbox()) == ("DONE", {str(run.pk): "failed"})
-
-
-def test_two_queries_more_than_the_update(flow: Flow) -> None:
-    """The facts are read, the entry is written; the rest are savepoints."""
-    run = running(flow)
-    finish_run(running(flow).pk, "success")
-    with CaptureQueriesContext(connection) as captured:
-        finish_run(run.pk, "success")
-    words = [query["sql"].split()[0] for query in captured.captured_queries]
-    assert [word for word in words if word not in {"SAVEPOINT", "RELEASE"}] == [
-        "UPDATE", "SELECT", "INSERT",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("status", ["running", "RUNNING", "finished", None])
-def test_status_that_is_no_end_is_refused(flow: Flow, status: Any) -> None:
-    """It is the host's own change of state, so the host must hear of it."""
-    run = running(flow)
-    with pytest.raises(LedgerError) as caught:
-        finish_run(run.pk, status)
-    assert str(caught.value) == (
-        "the status of a run that ended must be one of success, failed, cancelled, lost, DONE, "
-        f"ERROR, TIMEOUT, STOPPED, VANISHED, got {status!r} (from finish_run)"
-    )
-    assert (Execution.objects.get().state, outbox()) == ("RUNNING", {})
-
-
-def test_database_without_a_ledger_is_refused(flow: Flow) -> None:
-    """Nobody would ever count what ends there."""
-    with pytest.raises(LedgerError) as caught:
-        finish_run(running(flow).pk, "success", using="elsewhere")
-    assert str(caught.value) == (
-        "runs must be in one of the databases default, got 'elsewhere'; name it in "
-        "ETL_TELEMETRY['MODELS']['run']['databases']"
-    )
-
-
-def test_error_is_kept_without_the_data_that_it_quotes(flow: Flow) -> None:
-    """An exception has its type; the row that PostgreSQL quotes stays out of every table."""
-    run = running(flow)
-    finish_run(run, "failed", error=ValueError("twice\nDETAIL:  Key (mail)=(ann@b.c) \x00exists."))
-    assert run.problem == "twice\nDETAIL: ?"
-    entry = RunEnd.objects.get()
-    assert (entry.error, entry.error_type) == ("twice\nDETAIL: ?", "ValueError")
-
-
-def test_absurd_facts_never_break_the_host(flow: Flow) -> None:
-    """They are coerced as on every label."""
-    Flow.objects.update(title="x" * 100)
-    run = running(flow, origin="", try_no=0)
-    assert finish_run(run, "success", error="ignored for a success?")
-    entry = RunEnd.objects.get()
-    assert (entry.pipeline, entry.trigger, entry.attempt) == ("x" * 100, "", 0)
-
-
-def test_request_that_led_to_the_run_is_linked(flow: Flow) -> None:
-    """Inside of the run its links are known, and kept for the process that emits the span."""
-    run = running(flow)
-    with (
-        begin_run("other", organization="acme") as other,
-        begin_run("daily", organization="acme", run_id=run.pk, links=[other.span_context]),
-    ):
-        finish_run(run.pk, "success")
-    entry = RunEnd.objects.get()
-    span = other.span_context
-    assert entry.links == [[f"{span.trace_id:032x}", f"{span.span_id:016x}"]]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_finish_from_asynchronous_code(flow: Flow) -> None:
-    """The same, awaited."""
-    run = running(flow)
-    assert async_to_sync(afinish_run)(run.pk, "success")
-    assert outbox() == {str(run.pk): "success"}
-
-
-def test_run_that_the_host_saves_itself(flow: Flow) -> None:
-    """A save with an end writes one entry; one without, or of other fields, writes none."""
-    run = running(flow)
-    run.save()
-    assert outbox() == {}
-    run.state, run.ended, run.problem = "ERROR", timezone.now(), "Broken."
-    run.save(update_fields=["problem"])
-    assert outbox() == {}
-    run.save(update_fields=["state", "ended"])
-    run.save()
-    run.state = "DONE"  # Another attempt in the same row: the run was counted.
-    run.save()
-    (entry,) = RunEnd.objects.all()
-    assert (entry.run_id, entry.status, entry.error, entry.is_change) == (
-        str(run.pk), "failed", "Broken.", False,
-    )  # fmt: skip
-
-
-def test_deferred_status_is_not_loaded_for_us(flow: Flow) -> None:
-    """No query for a run whose state nobody looked at."""
-    pk = running(flow).pk
-    run = Execution.objects.only("problem").get(pk=pk)
-    with CaptureQueriesContext(connection) as captured:
-        run.save()
-    assert len(captured) == 1
-
-
-def test_fixture_is_history(flow: Flow) -> None:
-    """`loaddata` brings runs of another place."""
-    run = running(flow, state="DONE", ended=timezone.now())
-    RunEnd.objects.all().delete()
-    for loaded in serializers.deserialize("json", serializers.serialize("json", [run])):
-        loaded.save()
-    assert outbox() == {}
-
-
-def test_failure_of_ours_leaves_the_hosts_transaction_whole(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A save goes through whatever happens to its entry."""
-    run = running(flow, state="QUEUED")
-    monkeypatch.setattr(RunEnd._meta, "db_table", "no_such_table")
-    run.state = "DONE"
-    run.save()
-    monkeypatch.undo()
-    assert Execution.objects.get().state == "DONE"
 
 
 def test_bulk_updates_are_found(flow: Flow) -> None:
@@ -338,228 +102,6 @@ def test_what_is_not_delivered_stays(flow: Flow) -> None:
     assert one.drain() == 0
     assert list(RunEnd.objects.values_list("stage", flat=True)) == [RunEnd.REPORTED]
     assert [(total.count, total.announced) for total in RunTotal.objects.all()] == [(1, True)]
-
-
-def test_only_one_process_drains(flow: Flow) -> None:
-    """The second one does nothing until the first one's lease ends, or it gives it up."""
-    first, second = drainer(), drainer()
-    finish_run(running(flow).pk, "success")
-    assert first.drain() == 1
-    finish_run(running(flow).pk, "success")
-    assert second.drain() is None
-    assert totals() == {("daily", "success"): 1}
-    first.close()
-    assert second.drain() == 1
-    assert first.drain() is None
-    Ledger.objects.update(held_until_us=now_us() - 1)
-    assert first.drain() == 0
-    assert totals() == {("daily", "success"): 2}
-
-
-def test_process_that_comes_back_exports_what_another_one_counted(flow: Flow) -> None:
-    """It was paused for longer than its lease: what it knew is old."""
-    first, second = drainer(), drainer()
-    finish_run(running(flow).pk, "success")
-    first.drain()
-    Ledger.objects.update(held_until_us=0)
-    finish_run(running(flow).pk, "success")
-    second.drain()
-    second.close()
-    assert first.drain() == 0
-    snapshot = published()
-    assert snapshot is not None
-    assert [total.count for total in snapshot.by_labels.values()] == [2]
-
-
-def test_process_that_lost_the_ledger_exports_nothing_of_it(flow: Flow) -> None:
-    """Two writers of one series would look like resets."""
-    finish_run(running(flow).pk, "success")
-    first = drainer(lease=0.0)
-    first.drain()
-    snapshot = published()
-    assert snapshot is not None
-    assert snapshot.expired
-    drainer().drain()
-    first.drain()
-    after = published()
-    assert after is not None
-    assert (after.by_labels, after.expired) == ({}, True)
-
-
-def test_forgets_what_was_reported_long_ago(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outbox stays small, and an old run that is saved again is not counted again."""
-    run = running(flow)
-    finish_run(run, "success")
-    drainer().drain()
-    later = now_us() + 31 * 24 * 3_600_000_000
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.now_us", lambda: later)
-    Ledger.objects.update(held_until_us=0)
-    drainer().drain()
-    assert outbox() == {}
-    run.save()
-    Ledger.objects.update(held_until_us=0)
-    drainer().drain()
-    assert (outbox(), totals()) == ({}, {("daily", "success"): 1})
-
-
-def test_run_whose_end_its_table_does_not_say_is_not_counted_again(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Saved again it would end now: it stays known, however long ago it was reported."""
-    run = running(flow)
-    run.state = "DONE"
-    run.save()
-    drainer().drain()
-    later = now_us() + 31 * 24 * 3_600_000_000
-    for module in ("drain", "entries", "count"):
-        monkeypatch.setattr(f"etl_telemetry.django.ledger.{module}.now_us", lambda: later)
-    Ledger.objects.update(held_until_us=0)
-    drainer().drain()
-    run.save()
-    Ledger.objects.update(held_until_us=0)
-    drainer().drain()
-    assert totals() == {("daily", "success"): 1}
-
-
-def test_undated_run_that_its_table_does_not_have_any_more_is_forgotten(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It cannot be saved again; the others stay, a few are looked at in each turn."""
-    runs = [running(flow) for _ in range(5)]
-    for run in runs:
-        run.state = "DONE"
-        run.save()
-    drainer().drain()
-    kept = {str(run.pk) for run in runs}
-    for run in runs[1:4]:
-        kept.discard(str(run.pk))
-        run.delete()
-    later = count(now_us() + 31 * 24 * 3_600_000_000)
-    for module in ("drain", "entries", "count"):
-        monkeypatch.setattr(f"etl_telemetry.django.ledger.{module}.now_us", lambda: next(later))
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.LOOK_EVERY", 0.0)
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.UNDATED", 2)
-    Ledger.objects.update(held_until_us=0)
-    one, left = drainer(), []
-    for _ in range(4):
-        one.drain()
-        left.append(len(outbox()))
-    assert left == [4, 2, 2, 2]
-    assert set(outbox()) == kept
-    runs[4].delete()
-    one.drain()
-    one.drain()
-    assert set(outbox()) == {str(runs[0].pk)}
-
-
-def test_process_that_lost_the_ledger_within_a_report_tells_no_more_of_it(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After an outage there are many batches, and each may take longer than the lease."""
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
-    for _ in range(6):
-        finish_run(running(flow).pk, "success")
-    flushed: list[str] = []
-
-    def slow() -> bool:
-        flushed.append("first")
-        if len(flushed) == 2:
-            Ledger.objects.update(holder="second", held_until_us=now_us() + 60_000_000)
-        return True
-
-    first = drainer(delivers=slow)
-    assert first.drain() == 6
-    # It may end its batch: a run that is told twice is the same span.
-    assert (flushed, waiting()) == (["first", "first"], 2)
-    assert first.drain() is None
-    assert (flushed, waiting()) == (["first", "first"], 2)
-
-
-def test_lease_is_kept_over_a_long_report(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With each batch it, and what is exported, goes on."""
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
-    for _ in range(4):
-        finish_run(running(flow).pk, "success")
-    expired: list[bool] = []
-
-    def slow() -> bool:
-        snapshot = published()
-        assert snapshot is not None
-        expired.append(snapshot.expired)
-        time.sleep(max(0.0, snapshot.until - time.monotonic() + 0.01))
-        return True
-
-    drainer(delivers=slow, lease=0.5).drain()
-    assert expired == [False, False]
-
-
-def test_ledger_that_another_process_had_meanwhile_is_read_again(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It came and went within one batch: what this process exports is what it has left."""
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
-    for _ in range(4):
-        finish_run(running(flow).pk, "success")
-    second = drainer(delivers=lambda: False)
-
-    def slow() -> bool:
-        if RunTotal.objects.get().count == 4:
-            finish_run(running(flow).pk, "success")
-            Ledger.objects.update(held_until_us=0)
-            second.drain()
-            second.close()
-        return True
-
-    drainer(delivers=slow).drain()
-    snapshot = published()
-    assert snapshot is not None
-    assert [(one.count, snapshot.expired) for one in snapshot.by_labels.values()] == [(5, False)]
-
-
-def test_last_round_ends_at_its_deadline(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left waits in the outbox for the next process."""
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 2)
-    for _ in range(6):
-        finish_run(running(flow).pk, "success")
-    one = drainer()
-    assert one.drain(until=time.monotonic()) == 6
-    assert waiting() == 4
-    assert one.drain(until=time.monotonic() + 60) == 0
-    assert waiting() == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_second_signal_does_not_wait_for_the_last_round(number: signal.Signals) -> None:
-    """It does what it did before: a database that hangs must not hold a process that has to end."""
-    words = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(word) for word in words]
-    try:
-        with pytest.raises(CommandError, match="switched off"):
-            call_command("telemetry_ledger")
-        assert all(signal.getsignal(word) not in before for word in words)
-        signal.raise_signal(number)
-        assert [signal.getsignal(word) for word in words] == before
-    finally:
-        for word, handler in zip(words, before, strict=True):
-            signal.signal(word, handler)
-
-
-def test_ledger_is_given_up_even_where_its_database_is_away(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Then its lease ends by itself, and the process ends all the same."""
-    finish_run(running(flow).pk, "success")
-    one = drainer()
-    one.drain()
-
-    def away(*_: object) -> None:
-        raise OperationalError("away")
-
-    monkeypatch.setattr("etl_telemetry.django.ledger.drain.release", away)
-    one.close()
-    snapshot = published()
-    assert snapshot is not None
-    assert (snapshot.by_labels, snapshot.expired) == ({}, True)
 
 
 @pytest.mark.parametrize("other", ["Daily", "dáily", "daily "])
