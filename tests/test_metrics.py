@@ -19,6 +19,7 @@ from hypothesis import given, settings
 
 from etl_telemetry import guard, metrics
 from etl_telemetry.catalogue import METRICS, ConnectorStatus, RunStatus, TaskStatus
+from etl_telemetry.metrics import rebuild
 from support.hostile import anything
 from support.telemetry import Telemetry, labels, telemetry
 
@@ -31,11 +32,12 @@ STEP = labels({"pipeline.name": "daily", "step.type": "load"})
 
 @pytest.fixture
 def seen() -> Iterator[Telemetry]:
-    """Begin and end with no telemetry, no drops and empty label bounds."""
+    """Begin and end with no telemetry, no drops, no past and empty label bounds."""
     guard.reset_after_fork()
     metrics.configure(max_pipelines=2_000, max_organizations=50)
     yield telemetry()
     metrics.configure(max_pipelines=2_000, max_organizations=50)
+    rebuild.reset_after_fork()
     guard.reset_after_fork()
 
 
@@ -290,8 +292,8 @@ def test_a_ledger_that_is_none_is_refused(
     seen: Telemetry, executions: object, since: object
 ) -> None:
     """Nothing is counted, nothing raises, and the refusal is."""
-    rebuild = metrics.rebuild_pipeline_executions
-    assert rebuild(executions, since=since) == 0  # type: ignore[arg-type]
+    rebuilt = metrics.rebuild_pipeline_executions
+    assert rebuilt(executions, since=since) == 0  # type: ignore[arg-type]
     assert seen.values() == {}
     assert guard.drops() == {"invalid_value": 1}
 

@@ -36,6 +36,7 @@ from etl_telemetry.catalogue.names import (
 
 Kind = Literal["counter", "histogram", "gauge", "updowncounter"]
 Stability = Literal["stable", "development"]
+OverProcesses = Literal["last", "sum", "max", "newest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ class Metric:
     """Those of `attributes` that are left out where they do not apply."""
     stability: Stability = "stable"
     """`development` may still change within a minor version."""
+    over_processes: OverProcesses = "last"
+    """What a gauge of several processes is as one series. `last`: what one that lives set last.
+    `sum`, `max`: of what each sees whenever it looks. `newest`: the largest ever set, which
+    outlives its process."""
+    ends_at_zero: bool = False
+    """Whether each process tells all that it has again and again: a 0 is told once, then gone."""
 
 
 RUN_BUCKETS = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -158,6 +165,7 @@ LAST_SUCCESS = Metric(
     "pipeline.last_success.timestamp", "gauge", "s",
     "Unix time at which a run of the pipeline last succeeded.",
     (PIPELINE_NAME, ORGANIZATION), "pipeline_last_success_timestamp_seconds",
+    over_processes="newest",
 )  # fmt: skip
 HTTP_SERVER_DURATION = Metric(
     "http.server.request.duration", "histogram", "s",
@@ -190,16 +198,19 @@ DATABASE_CLIENT_CONNECTIONS = Metric(
     "database.client.connections", "gauge", "{connection}",
     "Connections that Django holds open now in this process.",
     (DATABASE_ALIAS, STATE), "database_client_connections",
+    over_processes="sum",
 )  # fmt: skip
 DATABASE_POOL_CONNECTIONS = Metric(
     "database.pool.connections", "gauge", "{connection}",
     "Connections of Django's pool in this process now: in_use, idle.",
     (DATABASE_ALIAS, STATE), "database_pool_connections",
+    over_processes="sum",
 )  # fmt: skip
 DATABASE_POOL_WAITING = Metric(
     "database.pool.waiting", "gauge", "{request}",
     "Threads that wait for a connection of the pool now.",
     (DATABASE_ALIAS,), "database_pool_waiting",
+    over_processes="sum",
 )  # fmt: skip
 DATABASE_SERVER_CONNECTIONS = Metric(
     "database.server.connections", "gauge", "{connection}",
@@ -221,16 +232,19 @@ STEP_ROWS_DONE = Metric(
     "step.rows.done", "updowncounter", "{row}",
     "Rows that steps that run now have done so far.",
     (PIPELINE_NAME, STEP_TYPE), "step_rows_done",
+    ends_at_zero=True,
 )  # fmt: skip
 STEP_ROWS_EXPECTED = Metric(
     "step.rows.expected", "updowncounter", "{row}",
     "Rows that steps that run now will do in all, where they said so.",
     (PIPELINE_NAME, STEP_TYPE), "step_rows_expected",
+    ends_at_zero=True,
 )  # fmt: skip
 STEP_HEARTBEAT_AGE = Metric(
     "step.heartbeat.age", "gauge", "s",
     "Time since the last sign of life of a step that runs now, of the most silent one.",
     (PIPELINE_NAME, STEP_TYPE), "step_heartbeat_age_seconds",
+    over_processes="max", ends_at_zero=True,
 )  # fmt: skip
 DROPS = Metric(
     "telemetry.drops", "counter", "{item}",

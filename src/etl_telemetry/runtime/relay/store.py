@@ -2,8 +2,8 @@
 
 A child hands over what it measured since the last time. Here it is added up: sums and
 histograms exactly; an up-down counter without the part of a process that has ended; of a
-gauge the last value of the processes that live, and of the last success the newest. So there is
-one writer, and one series for each set of attributes, however many children came and went.
+gauge what the catalogue says (`over_processes`). So there is one writer, and one series for each
+set of attributes, however many children came and went.
 """
 
 from __future__ import annotations
@@ -36,14 +36,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from etl_telemetry import guard
 from etl_telemetry.catalogue import (
     BOUNDS,
-    DATABASE_CLIENT_CONNECTIONS,
-    DATABASE_POOL_CONNECTIONS,
-    DATABASE_POOL_WAITING,
-    LAST_SUCCESS,
+    METRICS,
     SCOPE,
-    STEP_HEARTBEAT_AGE,
-    STEP_ROWS_DONE,
-    STEP_ROWS_EXPECTED,
     DropReason,
 )
 from etl_telemetry.metrics.labels import bounded
@@ -61,33 +55,33 @@ _READ = {
     "histogram": points.histogram,
     "exponential_histogram": points.exponential,
 }
-_TOGETHER: Mapping[str, Callable[[float, float], float]] = {
-    STEP_HEARTBEAT_AGE.name: max,
-    DATABASE_CLIENT_CONNECTIONS.name: operator.add,
-    DATABASE_POOL_CONNECTIONS.name: operator.add,
-    DATABASE_POOL_WAITING.name: operator.add,
-}
+_COMBINED: Mapping[str, Callable[[float, float], float]] = {"sum": operator.add, "max": max}
 """How the gauges that each process looks at, whenever it collects, become one. What such a process
 does not tell any more has ended, and is told once more, as 0: backends that look a few minutes back
-would show the last value on. Of any other gauge the value that was set last counts."""
-
-_STEPS = frozenset({STEP_ROWS_DONE.name, STEP_ROWS_EXPECTED.name, STEP_HEARTBEAT_AGE.name})
-"""Of these each process tells all that it has, again and again: a 0 need not be kept. Parts of any
-other up-down counter may be 0 together, and not apart."""
+would show the last value on."""
 
 
 class Stream:
     """One metric of the children: its series."""
 
-    __slots__ = ("by_process", "kind", "metric", "monotonic", "scope", "series")
+    __slots__ = (
+        "by_process", "combine", "ends_at_zero", "is_newest", "kind", "metric", "monotonic",
+        "scope", "series",
+    )  # fmt: skip
 
     def __init__(self, scope: InstrumentationScope, metric: Any, kind: str) -> None:
         self.scope = scope
         self.metric = (metric.name, metric.description, metric.unit)
         self.kind = kind
         self.monotonic = kind == "sum" and metric.sum.is_monotonic
+        ours = METRICS.get(metric.name) if scope.name == SCOPE else None
+        over = ours.over_processes if ours is not None and kind == "gauge" else "last"
+        self.is_newest = over == "newest"
+        self.combine = _COMBINED.get(over)
+        # Parts of any other up-down counter may be 0 together, and not apart.
+        self.ends_at_zero = ours is not None and ours.ends_at_zero
         self.series: dict[Hashable, Point] = {}
-        """Sums of all processes by attributes; of the last success the newest."""
+        """Sums of all processes by attributes, and what is newest."""
         self.by_process: dict[Hashable, dict[int, Point]] = {}
         """What must go with its process: up-down counters and gauges."""
 
@@ -95,16 +89,7 @@ class Stream:
     def lasts(self) -> bool:
         """Whether what a process added outlives it."""
         is_sum = self.monotonic or self.kind in ("histogram", "exponential_histogram")
-        return is_sum or self._is_last_success
-
-    @property
-    def _is_last_success(self) -> bool:
-        """Whether it is a fact of the pipeline, which no process takes away when it ends."""
-        return self.scope.name == SCOPE and self.metric[0] == LAST_SUCCESS.name
-
-    @property
-    def _together(self) -> Callable[[float, float], float] | None:
-        return _TOGETHER.get(self.metric[0]) if self.scope.name == SCOPE else None
+        return is_sum or self.is_newest
 
     def add(self, point: Point, pid: int) -> None:
         """Add what a process measured."""
@@ -112,7 +97,7 @@ class Stream:
         key = key_of(point)
         if self.lasts:
             before = self.series.get(key)
-            together = points.larger if self._is_last_success else points.added
+            together = points.larger if self.is_newest else points.added
             self.series[key] = point if before is None else together(before, point)
             return
         parts = self.by_process.setdefault(key, {})
@@ -135,10 +120,10 @@ class Stream:
                 found[key] = self._total(key, of_living)
             elif of_living:
                 found[key] = self._gauge(of_living)
-            elif self._together is not None:
+            elif self.combine is not None:
                 found[key] = self._total(key, [])
                 del self.by_process[key]
-        if self.scope.name == SCOPE and self.metric[0] in _STEPS:
+        if self.ends_at_zero:
             for key, point in found.items():
                 if isinstance(point, NumberDataPoint) and not point.value:
                     self.by_process.pop(key, None)
@@ -149,21 +134,20 @@ class Stream:
         for key, point in self.series.items():
             if point.exemplars:
                 self.series[key] = dataclasses.replace(point, exemplars=[])
-        if delta and self.lasts and not self._is_last_success:
+        if delta and self.lasts and not self.is_newest:
             self.series.clear()
 
     def _gauge(self, parts: list[Point]) -> Point:
         last = parts[-1]
-        together = self._together
-        if together is None:
+        if self.combine is None:
             return last
         values: list[Any] = [part.value for part in parts if isinstance(part, NumberDataPoint)]
-        combined: Point = dataclasses.replace(last, value=reduce(together, values))
+        combined: Point = dataclasses.replace(last, value=reduce(self.combine, values))
         return combined
 
     def beside(self, own: Any, point: Any) -> Point:
         """Return the gauge of this process: with its children's where they become one."""
-        how = max if self._is_last_success else self._together
+        how = max if self.is_newest else self.combine
         beside: Point = (
             own if how is None else dataclasses.replace(own, value=how(own.value, point.value))
         )
@@ -214,7 +198,7 @@ class Store:
         request = ExportMetricsServiceRequest.FromString(encoded)
         with self._lock:
             for stream in self._streams.values():
-                if stream.metric[0] in _TOGETHER:
+                if stream.combine is not None:
                     stream.end(pid)
             for part in request.resource_metrics:
                 for scope_metrics in part.scope_metrics:
