@@ -99,7 +99,7 @@ def test_the_tested_package_is_the_installed_wheel() -> None:
 def test_readme_has_the_two_commands_of_a_fresh_machine() -> None:
     """README shows demo and tests as one line each, and CI runs the second one as printed."""
     readme = (REPOSITORY / "README.md").read_text()
-    begin = "python3 -m venv .venv && .venv/bin/pip install nox && .venv/bin/nox -s "
+    begin = "python3 -m venv .venv && .venv/bin/pip install 'nox[uv]' && .venv/bin/nox -s "
     assert [line for line in readme.splitlines() if line.startswith("python3 -m venv")] == [
         begin + "demo",
         begin + "tests",
