@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert
+from etl_telemetry.ops.rules.model import NO_COLLECTOR, Alert
 
 _READINGS = "observer_readings_total"
 _BY_SOURCE = "deployment_environment_name, observer_source"
@@ -22,6 +22,7 @@ def _silent() -> Alert:
 group by (deployment_environment_name) (increase({_OWN}[1d]) > 0)
 unless
 group by (deployment_environment_name) (increase({_OWN}[10m]) > 0)
+{NO_COLLECTOR}
 """,
         summary="Nobody reads active runs, queues and database connections any more",
         description=(
