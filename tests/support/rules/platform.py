@@ -51,13 +51,13 @@ def _read(source: str, status: str = "success", instance: str = "observer", **mo
 _OBSERVERS = (
     Case("ObserverSilent", "fires", "nothing was read for half an hour; beat goes on counting",
          {_read("queues"): "0+4x20 stale", _read("beat", instance="beat"): "0+4x60"},
-         at="50m", firing=(labels(),),
+         at="50m", firing=(_ETL,),
          summary="Nobody reads active runs, queues and database connections any more"),
     Case("ObserverSilent", "fires", "it has lost the lead, and nobody else has it",
-         {_read("queues"): "0+4x20 80x60"}, at="50m", firing=(labels(),)),
+         {_read("queues"): "0+4x20 80x60"}, at="50m", firing=(_ETL,)),
     Case("ObserverSilent", "fires", "one of two Collectors is down, so the way was there",
          {_read("queues"): "0+4x20 80x60", _GATEWAY: "1x20 0x60",
-          'up{job="collector", instance="gw-2"}': "1x80"}, at="50m", firing=(labels(),)),
+          'up{job="collector", instance="gw-2"}': "1x80"}, at="50m", firing=(_ETL,)),
     Case("ObserverSilent", "quiet", "no Collector answers: that is one outage, and one alert",
          {_read("queues"): "0+4x20", _GATEWAY: "1x20 0x60"}, at="50m"),
     Case("ObserverSilent", "quiet", "the Collector has come back, the observer's figures not yet",
@@ -69,10 +69,13 @@ _OBSERVERS = (
     Case("ObserverSilent", "restart", "the second one takes over",
          {_read("queues"): "0+4x20 stale", _read("queues", instance="b"): "_x25 0+4x60"},
          at="50m"),
+    Case("ObserverSilent", "restart", "one of another service takes over",
+         {_read("queues"): "0+4x20 stale",
+          _read("queues", instance="b", job="other"): "_x25 0+4x30"}, at="50m"),
     Case("ObserverSilent", "labels", "each environment has its own",
          {_read("queues"): "0+4x20 stale",
           _read("queues", deployment_environment_name="test"): "0+4x60"},
-         at="50m", firing=(labels(),)),
+         at="50m", firing=(_ETL,)),
 )  # fmt: skip
 
 

@@ -18,9 +18,10 @@ def alerts() -> tuple[Alert, ...]:
 def _silent() -> Alert:
     return Alert(
         name="ObserverSilent",
+        # With the job that did it, so that ServiceDown can silence it; any other may take over.
         expr=f"""
-group by (deployment_environment_name) (increase({_OWN}[1d]) > 0)
-unless
+group by (deployment_environment_name, job) (increase({_OWN}[1d]) > 0)
+unless on (deployment_environment_name)
 group by (deployment_environment_name) (increase({_OWN}[10m]) > 0)
 {NO_COLLECTOR}
 """,
