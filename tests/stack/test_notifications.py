@@ -226,7 +226,11 @@ def test_an_alert_with_nothing_to_read_shows_its_name(told: Told) -> None:
 
 STAGING = {"deployment_environment_name": "staging"}
 OTHER = {"instance": "b"}
+SERVICE = {"job": "etl-platform"}
 SILENCED = [
+    ("ServiceDown", SERVICE, "ObserverSilent", SERVICE, STAGING),
+    ("ServiceDown", SERVICE, "TelemetryDropped", {**SERVICE, "reason": "queue_full"},
+     {"job": "shop"}),
     ("RunBurnRateFast", {}, "RunBurnRateSlow", {}, STAGING),
     ("CollectorLosing", {"instance": "a", "exporter": "e"},
      "CollectorQueueFilling", {"instance": "a", "exporter": "e", "data_type": "traces"}, OTHER),

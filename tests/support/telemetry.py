@@ -77,6 +77,10 @@ class Telemetry:
         """Return finished spans, in the order in which they ended."""
         return self.exporter.get_finished_spans()
 
+    def names(self) -> list[str]:
+        """Return the names of the spans that ended."""
+        return [span.name for span in self.spans()]
+
     def span(self, name: str) -> ReadableSpan:
         """Return the only finished span called `name`."""
         (found,) = [span for span in self.spans() if span.name == name]
@@ -106,6 +110,11 @@ class Telemetry:
 def labels(attributes: Mapping[str, object] | None = None) -> Labels:
     """Return attributes as a key: sorted pairs."""
     return tuple(sorted((attributes or {}).items()))
+
+
+def current_name() -> str | None:
+    """Return the name of the span that is current here."""
+    return getattr(trace.get_current_span(), "name", None)
 
 
 def telemetry() -> Telemetry:

@@ -48,9 +48,11 @@ class Thresholds:
     silent_seconds: float = 180.0
     """Seconds without a metric of a service: three of the default export intervals."""
     service_hours: float = 6.0
-    """Hours that tell what a service is; one that has been gone for so long is forgotten."""
+    """Hours that tell what a service is."""
     service_minutes: float = 60.0
     """Minutes of these hours after which a sender is a service, no script; fewer than they have."""
+    service_days: float = 3.0
+    """Days that a service is missed; then it is forgotten, still down or taken away."""
     collector_queue_ratio: float = 0.5
     """Share of a Collector's queue that is filled, 0 to 1."""
     slo_success: float = 0.99

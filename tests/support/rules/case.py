@@ -44,11 +44,13 @@ class Case:
     """Summary of the first one."""
     value: str = ""
     """How its value is shown in the description."""
+    days: bool = False
+    """Whether it looks at days, as all cases of some alerts do."""
 
     @property
     def step(self) -> str:
         """How long it is from one sample to the next."""
-        return "4m" if self.alert in LOOK_AT_DAYS else "1m"
+        return "4m" if self.days or self.alert in LOOK_AT_DAYS else "1m"
 
     def __str__(self) -> str:
         return f"{self.alert}: {self.kind}: {self.why}"

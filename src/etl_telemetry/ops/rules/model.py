@@ -15,6 +15,10 @@ GRAFANA = "http://localhost:3000"
 """Where Grafana is; `generate rules --grafana URL` names another place."""
 WHOLE = '{{ $value | printf "%.0f" }}'
 """The value as a whole number: without a form, Prometheus writes a million as 1e+06."""
+NO_COLLECTOR = """unless on ()
+  min_over_time(max(up{job="collector"})[5m:1m]) == 0"""
+"""For alerts on what is not told any more: without a Collector nobody can tell, which is one alert
+of its own, and all need some minutes to be back. One of several that is down changes nothing."""
 _CHOSEN = "".join(
     f"{{{{ with $labels.{label} }}}}&var-{variable}={{{{ . | urlquery }}}}{{{{ end }}}}"
     for variable, label in (

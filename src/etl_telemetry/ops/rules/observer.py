@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_telemetry.ops.rules.model import Alert
+from etl_telemetry.ops.rules.model import NO_COLLECTOR, Alert
 
 _READINGS = "observer_readings_total"
 _BY_SOURCE = "deployment_environment_name, observer_source"
@@ -18,10 +18,12 @@ def alerts() -> tuple[Alert, ...]:
 def _silent() -> Alert:
     return Alert(
         name="ObserverSilent",
+        # With the job that did it, so that ServiceDown can silence it; any other may take over.
         expr=f"""
-group by (deployment_environment_name) (increase({_OWN}[1d]) > 0)
-unless
+group by (deployment_environment_name, job) (increase({_OWN}[1d]) > 0)
+unless on (deployment_environment_name)
 group by (deployment_environment_name) (increase({_OWN}[10m]) > 0)
+{NO_COLLECTOR}
 """,
         summary="Nobody reads active runs, queues and database connections any more",
         description=(

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from etl_telemetry.ops.rules import observer
-from etl_telemetry.ops.rules.model import WHOLE, Alert, Group, number, percent, span
+from etl_telemetry.ops.rules.model import (
+    NO_COLLECTOR,
+    WHOLE,
+    Alert,
+    Group,
+    Recording,
+    number,
+    percent,
+    span,
+)
 from etl_telemetry.ops.thresholds import Thresholds
 
 _SERVICE = "deployment_environment_name, job"
+_MINUTES = "etl_platform_info:minutes:count"
+"""Recorded, so that days of it can be asked for: of how many minutes has a service told?"""
 
 
 def group(limits: Thresholds) -> Group:
@@ -14,6 +25,7 @@ def group(limits: Thresholds) -> Group:
     return Group(
         "platform",
         (
+            _minutes(limits),
             _service_down(limits),
             *observer.alerts(),
             _connections(limits),
@@ -22,11 +34,17 @@ def group(limits: Thresholds) -> Group:
     )
 
 
+def _minutes(limits: Thresholds) -> Recording:
+    window = f"[{span(limits.service_hours)}:1m]"
+    return Recording(
+        _MINUTES, f"count_over_time((group by ({_SERVICE}) (etl_platform_info)){window})"
+    )
+
+
 def _service_down(limits: Thresholds) -> Alert:
     # With push there is no `up`. What came for long is a service, and no script that has ended.
     # Without a Collector all are silent: that is one alert, and they need time to be back.
-    silent = number(limits.silent_seconds)
-    known = f"[{span(limits.service_hours)}:1m]"
+    silent, days = number(limits.silent_seconds), number(limits.service_days)
     return Alert(
         name="ServiceDown",
         severity="critical",
@@ -34,16 +52,14 @@ def _service_down(limits: Thresholds) -> Alert:
         expr=f"""
 (
   (
-    count_over_time((group by ({_SERVICE}) (etl_platform_info)){known})
-    > {number(limits.service_minutes)}
+    max_over_time({_MINUTES}[{days}d]) > {number(limits.service_minutes)}
     unless
     time() - max by ({_SERVICE}) (timestamp(etl_platform_info)) <= {silent}
   )
   or
   max by ({_SERVICE}) (up{{job!~"alertmanager|collector|prometheus"}}) == 0
 )
-unless on ()
-  min_over_time(max(up{{job="collector"}})[5m:1m]) == 0
+{NO_COLLECTOR}
 """,
         summary="{{ $labels.job }} is down",
         description=(
@@ -51,7 +67,7 @@ unless on ()
             "scrapes the Collector, this is seen after 10 minutes), or none answers where "
             f"Prometheus scrapes. A service is what sent for more than "
             f"{number(limits.service_minutes)} minutes within {number(limits.service_hours)} "
-            "hours: some hours after its end it is forgotten, down or taken away."
+            f"hours. It is missed for {days} days, and then forgotten."
         ),
         dashboard="etl-health",
     )
