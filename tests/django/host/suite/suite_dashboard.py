@@ -128,6 +128,47 @@ def test_runs_and_pipelines_come_in_parts(ann: Client, acme: Team) -> None:
     assert 'rel="prev" href="?window=24h&amp;q=flow&amp;page=1"' in page
 
 
+def test_the_table_stands_in_the_order_that_is_asked_for(ann: Client, acme: Team) -> None:
+    """By each figure, both ways; equal ones by name, and what has no such figure last."""
+    daily, hourly, _, weekly = (
+        Flow.objects.create(title=title, team=acme)
+        for title in ("daily", "hourly", "never", "weekly")
+    )
+    Job.objects.create(execution=run(daily, hours=3, took=30), stats={"rows": 300})
+    for _ in range(2):
+        run(hourly, hours=1, took=10)
+    run(hourly, "ERROR", hours=2)
+    run(weekly, "ERROR", hours=5)
+    for order, names in {
+        "name": "daily hourly never weekly", "-name": "weekly never hourly daily",
+        "last": "weekly daily hourly never", "-last": "hourly daily weekly never",
+        "-runs": "hourly daily weekly never", "runs": "never daily weekly hourly",
+        "-failed": "hourly weekly daily never", "failed": "daily never hourly weekly",
+        "success": "weekly hourly daily never", "-success": "daily hourly weekly never",
+        "-median": "daily hourly never weekly", "median": "hourly daily never weekly",
+        "p95": "hourly daily never weekly", "-p95": "daily hourly never weekly",
+        "-rows": "daily hourly never weekly", "-speed": "daily hourly never weekly",
+    }.items():  # fmt: skip
+        rows = get(ann, f"pipelines?sort={order}")["rows"]
+        told = [row["figures"]["pipeline_name"] for row in rows]
+        assert told == names.split(), order
+        page = ann.get(f"/monitoring/?sort={order}").content.decode()
+        assert re.findall(r'">(\w+)</a></th>\s*<td>', page) == names.split(), order
+    found = get(ann, "pipelines?sort=-failed&q=l")
+    assert [row["figures"]["pipeline_name"] for row in found["rows"]] == [
+        "hourly", "weekly", "daily",
+    ]  # fmt: skip
+    assert (found["total"], found["pages"]) == (3, 1)
+    assert get(ann, "pipelines?sort=-failed&page=2")["rows"] == []
+    page = ann.get("/monitoring/?sort=-failed&q=l").content.decode()
+    assert re.findall(r'aria-sort="(\w+)"><a href="([^"]*)">([^<]*)<', page) == [
+        ("descending", "?window=24h&amp;q=l&amp;sort=failed", "Failed")
+    ]
+    assert 'href="?window=7d&amp;q=l&amp;sort=-failed"' in page
+    assert '<input type="hidden" name="sort" value="-failed">' in page
+    assert '<th scope="col"><a href="?window=24h&amp;q=l">Pipeline</a>' in page
+
+
 def test_trend_compares_with_the_window_before(ann: Client, acme: Team) -> None:
     """Success rate and median; nothing where there is nothing to compare."""
     flow = Flow.objects.create(title="daily", team=acme)
@@ -184,7 +225,7 @@ def test_series_counts_each_run_once(ann: Client, acme: Team) -> None:
     "query",
     ["window=", "window=1", "window=14m", "window=367d", "window=-1h", "window=1e3h", "window=1H",
      "window=999999999999h", "page=0", "page=x", "page=-1", "page=10001", "page=1.5",
-     "q=" + "x" * 201, "q=%00"],
+     "q=" + "x" * 201, "q=%00", "sort=", "sort=--name", "sort=password"],
 )  # fmt: skip
 def test_wrong_parameters_are_400_with_a_reason(ann: Client, acme: Team, query: str) -> None:
     """What is allowed, and what was given: on pages and in the API."""
