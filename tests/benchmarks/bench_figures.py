@@ -18,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,26 @@ def fill(runs: int) -> float:
     begin = time.perf_counter()
     sizes = {"organizations": ORGANIZATIONS, "pipelines": PIPELINES, "runs": runs}
     with connection.cursor() as cursor:
+        for statement, value in defaults():
+            cursor.execute(statement, [value])
         for statement in FILL:
             cursor.execute(statement, sizes)
         for statement in INDEXES:
             cursor.execute(statement)
         cursor.execute("VACUUM ANALYZE")
     return time.perf_counter() - begin
+
+
+def defaults() -> Iterator[tuple[str, object]]:
+    """Give what makes the database know the defaults that Django keeps to itself."""
+    from work.models import Execution, Flow, Job, Team
+
+    for model in (Team, Flow, Execution, Job):
+        for field in model._meta.concrete_fields:
+            value = field.get_default() if field.has_default() else None
+            if isinstance(value, (int, str)):
+                table = f"ALTER TABLE {model._meta.db_table}"
+                yield f"{table} ALTER {field.column} SET DEFAULT %s", value
 
 
 def measured(ask: Callable[[], Any]) -> dict[str, float]:
@@ -122,10 +137,14 @@ def server_cpu() -> float:
 
 
 def ask(runs: int) -> dict[str, dict[str, float]]:
-    """Ask the questions of a dashboard."""
+    """Ask the questions of the dashboard."""
     from work.models import Team
 
-    from etl_telemetry.django.figures import pipeline_metrics, system_metrics
+    from etl_telemetry.django.dashboard import charts, questions
+    from etl_telemetry.django.dashboard import runs as run_pages
+    from etl_telemetry.django.dashboard.access import Access
+    from etl_telemetry.django.dashboard.window import Window
+    from etl_telemetry.django.figures import pipeline_metrics, run_series, system_metrics
     from etl_telemetry.django.ledger import active_runs, last_successes
 
     team = Team.objects.get(code="org 7")
@@ -138,11 +157,32 @@ def ask(runs: int) -> dict[str, dict[str, float]]:
         pipeline_metrics(organizations=[team])
         system_metrics(organizations=[team])
 
+    see = Access((team.pk,), (team.code,))
+    month, year = Window("30d", timedelta(days=30)), Window("366d", timedelta(days=366))
+    row = questions.pipeline_row(see, month, str(mine[0].pipeline_id))
+    if row is None:
+        raise SystemExit("expected to see a pipeline of one's own organization")
+    last = max(1, row.figures.total_runs // run_pages.PAGE)
+
     return {
         "all figures of one organization": measured(all_figures),
         "all figures of all 50 organizations": measured(
             lambda: (pipeline_metrics(), system_metrics())
         ),
+        "charts of one organization, 30 days": measured(
+            lambda: charts.of(run_series(organizations=[team], window=month.length))
+        ),
+        "charts of one organization, 366 days": measured(
+            lambda: charts.of(run_series(organizations=[team], window=year.length))
+        ),
+        "table of its pipelines, by name": measured(
+            lambda: questions.pipeline_page(see, month, number=1, search="")
+        ),
+        "table of its pipelines, most failed first": measured(
+            lambda: questions.pipeline_page(see, month, number=1, search="", order="-failed")
+        ),
+        "runs of a pipeline, first page": measured(lambda: run_pages.run_page(row, number=1)),
+        "runs of a pipeline, last page": measured(lambda: run_pages.run_page(row, number=last)),
         "active runs": measured(active_runs),
         "last successes of all pipelines": measured(last_successes),
     }

@@ -306,3 +306,27 @@ print([len(points) for name, points in seen.points().items() if name.endswith("d
         "[('GET many/', 'SERVER', 'opentelemetry.instrumentation.django')]",
         "[1, 1, 1]",
     ]
+
+
+def test_where_ddtrace_makes_the_spans_requests_are_measured_all_the_same(project: Path) -> None:
+    """It sends nothing under OpenTelemetry's names: rates and alerts would have nothing to read."""
+    script = """
+import django, logging
+django._datadog_patch = True
+django.setup()
+logging.disable()
+instrument()
+from django.test import Client
+print(Client().get("/flights/AA/").status_code)
+print(Client().get("/", headers={"host": "not a host"}).status_code)
+print(len(seen.spans()))
+for key, point in seen.points()["http.server.request.duration"].items():
+    print(dict(key).get("http.route"), dict(key)["http.response.status_code"], point.count)
+"""
+    assert run(script, project, DJANGO_SETTINGS_MODULE="settings") == [
+        "200",
+        "400",
+        "0",
+        "flights/<str:carrier>/ 200 1",
+        "None 400 1",
+    ]

@@ -33,9 +33,11 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
     from etl_telemetry.django.requests import handlers
     from etl_telemetry.django.requests.exchange import Rules
 
-    mine = instrumentor is not None and not instrumentor.is_instrumented_by_opentelemetry
+    theirs = instrumentor is not None and instrumentor.is_instrumented_by_opentelemetry
+    # Without an instrumentor ddtrace makes the spans, and measures nothing for OpenTelemetry.
+    mine = instrumentor is not None and not theirs
     undos = (
-        handlers.connect(Rules(config, make_spans=mine)),
+        handlers.connect(Rules(config, make_spans=mine, measure=not theirs)),
         connections.connect(),
         _occupy(instrumentor) if mine else _nothing,
     )

@@ -11,16 +11,18 @@ from support.postgresql import postgresql
 
 __all__ = ["postgresql"]
 
+PARTS = ("dashboard", "dashboard_access", "dashboard_place")
+
 
 @pytest.mark.parametrize("use_tz", ["true", "false"])
 def test_dashboard_on_sqlite(tmp_path: Path, use_tz: str) -> None:
     """Pages, API, access, series."""
-    Host(tmp_path).suite("dashboard", HOST_USE_TZ=use_tz)
+    Host(tmp_path).suite(*PARTS, HOST_USE_TZ=use_tz)
 
 
 def test_dashboard_on_postgresql(tmp_path: Path, postgresql: str) -> None:
     """The same, with the percentiles of the server."""
-    Host(tmp_path, {"default": postgresql}).suite("dashboard")
+    Host(tmp_path, {"default": postgresql}).suite(*PARTS)
 
 
 def test_edges_on_sqlite(tmp_path: Path) -> None:

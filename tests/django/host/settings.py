@@ -95,7 +95,6 @@ MODELS = {
     "connector": {"model": "work.Source", "name": "label", "type": "kind", "organization": "team"},
 }
 ETL_TELEMETRY = {"SERVICE_NAME": "host", "MODELS": MODELS}
-ETL_TELEMETRY |= json.loads(os.environ.get("HOST_TELEMETRY", "{}"))
 if "HOST_SETTING" in os.environ:
     ETL_TELEMETRY = json.loads(os.environ["HOST_SETTING"])
 if "HOST_MODELS" in os.environ:

@@ -23,7 +23,11 @@ def system(visit: Visit) -> Any:
 def pipelines(visit: Visit) -> Any:
     """Return a page of the table of pipelines."""
     found = questions.pipeline_page(
-        visit.access, visit.window, number=visit.number, search=visit.search
+        visit.access,
+        visit.window,
+        number=visit.number,
+        search=visit.search,
+        order=visit.order,
     )
     return {"window": visit.window.text, **named(found)}
 

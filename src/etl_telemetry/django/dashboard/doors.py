@@ -65,6 +65,8 @@ class Visit:
     """Which part of a list."""
     search: str
     """Text in the names of pipelines."""
+    order: str
+    """Order of the table of pipelines."""
 
 
 def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -139,6 +141,7 @@ def _enter(request: HttpRequest) -> Visit:
             window.window(request.GET),
             window.page(request.GET),
             window.search(request.GET),
+            window.order(request.GET),
         )
     except window.WrongParameterError as wrong:
         raise Refused(HTTPStatus.BAD_REQUEST, f"{wrong}.") from None

@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from etl_telemetry.django.dashboard import charts, doors, questions, runs
 from etl_telemetry.django.dashboard.addresses import address
 from etl_telemetry.django.dashboard.doors import Visit, no_such
+from etl_telemetry.django.dashboard.ordering import BY_NAME, Column, columns
 from etl_telemetry.django.dashboard.rendering import render
 
 
@@ -17,7 +18,11 @@ def overview(visit: Visit) -> HttpResponse:
     """Show the figures of all pipelines, and the table of them."""
     asked = questions.overview(visit.access, visit.window)
     found = questions.pipeline_page(
-        visit.access, visit.window, number=visit.number, search=visit.search
+        visit.access,
+        visit.window,
+        number=visit.number,
+        search=visit.search,
+        order=visit.order,
     )
     rows = [(row, _pipeline(visit, row.figures.pipeline_id)) for row in found.rows]
     busiest = [(each, _pipeline(visit, each.pipeline_id)) for each in asked.system.top_pipelines]
@@ -27,6 +32,8 @@ def overview(visit: Visit) -> HttpResponse:
         {
             "window": visit.window.text,
             "search": visit.search,
+            "order": "" if visit.order == BY_NAME else visit.order,
+            "columns": [(each, _ordered(visit, each)) for each in columns(visit.order)],
             "asked": asked,
             "charts": charts.of(asked.series),
             "rows": rows,
@@ -68,6 +75,16 @@ def _pipeline(visit: Visit, key: object) -> str:
     return f"{address(visit.request, 'pipeline', key=str(key))}?{window}"
 
 
-def _query(visit: Visit, number: int) -> str:
-    asked = {"window": visit.window.text, "q": visit.search, "page": number}
+def _ordered(visit: Visit, column: Column) -> str:
+    return _query(visit, 0, column.order) if column.order else ""
+
+
+def _query(visit: Visit, number: int, order: str | None = None) -> str:
+    order = visit.order if order is None else order
+    asked = {
+        "window": visit.window.text,
+        "q": visit.search,
+        "sort": "" if order == BY_NAME else order,
+        "page": number,
+    }
     return "?" + urlencode({name: value for name, value in asked.items() if value})

@@ -17,6 +17,7 @@ from etl_telemetry.django.alerts import queries as alerts
 from etl_telemetry.django.alerts.models import Alert
 from etl_telemetry.django.dashboard import links, now
 from etl_telemetry.django.dashboard.access import Access
+from etl_telemetry.django.dashboard.ordering import BY_NAME, ordered
 from etl_telemetry.django.dashboard.window import Window
 from etl_telemetry.django.figures import (
     PipelineMetrics,
@@ -123,17 +124,28 @@ def overview(access: Access, window: Window) -> Overview:
     )
 
 
-def pipeline_page(access: Access, window: Window, *, number: int, search: str) -> PipelinePage:
-    """Ask for a part of the table, by name."""
+def pipeline_page(
+    access: Access, window: Window, *, number: int, search: str, order: str = BY_NAME
+) -> PipelinePage:
+    """Ask for a part of the table, in one of `ordering.ORDERS`."""
     models = mapping.current()
     name = models.pipeline["name"]
     found = _visible(models, access)
     if search:
         found = found.filter(**{f"{name}__icontains": search})
-    total = found.count()
     begin = (number - 1) * PAGE
-    keys = list(found.order_by(name, "pk").values_list("pk", flat=True)[begin : begin + PAGE])
-    return PipelinePage(_rows(models, window, keys), number, max(1, ceil(total / PAGE)), total)
+    part = slice(begin, begin + PAGE)
+    if order.removeprefix("-") == BY_NAME:
+        total = found.count()
+        sign = order.removesuffix(BY_NAME)
+        keys = found.order_by(f"{sign}{name}", f"{sign}pk").values_list("pk", flat=True)[part]
+        figures = _figures(window, list(keys))
+        if sign:
+            figures.reverse()
+    else:  # Only the figures of all of them tell which come first.
+        every = ordered(pipeline_metrics(pipelines=found, window=window.length), order)
+        total, figures = len(every), every[part]
+    return PipelinePage(_rows(models, window, figures), number, max(1, ceil(total / PAGE)), total)
 
 
 def pipeline_row(access: Access, window: Window, key: str) -> PipelineRow | None:
@@ -145,7 +157,7 @@ def pipeline_row(access: Access, window: Window, key: str) -> PipelineRow | None
         keys = list(_visible(models, access).filter(pk=key).values_list("pk", flat=True)[:1])
     except (ValueError, ValidationError, OverflowError):
         return None  # No key of this model looks like that.
-    rows = _rows(models, window, keys)
+    rows = _rows(models, window, _figures(window, keys))
     return rows[0] if rows else None
 
 
@@ -171,11 +183,15 @@ def _visible(models: Models, access: Access) -> QuerySet[Any]:
     return scope.all_pipelines()
 
 
-def _rows(models: Models, window: Window, keys: Sequence[Any]) -> list[PipelineRow]:
-    if not keys:
+def _figures(window: Window, keys: Sequence[Any]) -> list[PipelineMetrics]:
+    return pipeline_metrics(pipelines=keys, window=window.length) if keys else []
+
+
+def _rows(models: Models, window: Window, figures: Sequence[PipelineMetrics]) -> list[PipelineRow]:
+    if not figures:
         return []
+    keys = [one.pipeline_id for one in figures]
     since = timezone.now() - window.length
-    figures = pipeline_metrics(pipelines=keys, window=window.length)
     before = {
         one.pipeline_id: one
         for one in pipeline_metrics(pipelines=keys, window=window.length, until=since)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from etl_telemetry.django.dashboard.ordering import BY_NAME, ORDERS
+
 SHORTEST, LONGEST = timedelta(minutes=15), timedelta(days=366)
 CHOICES = ("1h", "24h", "7d", "30d", "90d")
 """Windows that a page offers."""
@@ -65,4 +67,19 @@ def search(parameters: Mapping[str, str]) -> str:
     # A database may refuse a NUL, with an error.
     if len(text) > _LONGEST_SEARCH or "\0" in text:
         raise WrongParameterError(f"q must be text of at most {_LONGEST_SEARCH} characters")
+    return text
+
+
+def order(parameters: Mapping[str, str]) -> str:
+    """Read `sort`. Raises `WrongParameterError`.
+
+    >>> order({"sort": "-failed"}), order({})
+    ('-failed', 'name')
+    """
+    text = parameters.get("sort", BY_NAME)
+    if text.removeprefix("-") not in ORDERS:
+        allowed = ", ".join(ORDERS)
+        raise WrongParameterError(
+            f"sort must be one of {allowed}, or one of them after '-', got {text[:50]!r}"
+        )
     return text

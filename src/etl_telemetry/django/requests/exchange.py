@@ -46,11 +46,13 @@ _log = logging.getLogger("etl_telemetry.django")
 class Rules:
     """What set-up decided for all requests."""
 
-    def __init__(self, config: Config, *, make_spans: bool) -> None:
+    def __init__(self, config: Config, *, make_spans: bool, measure: bool) -> None:
         self.active = True
         """False when the instrumentation was taken away, and others stand around what is left."""
         self.make_spans = make_spans
         """False where another product makes the spans of requests."""
+        self.measure = measure
+        """False where another product measures them under OpenTelemetry's name."""
         self.ingress = ingress.Ingress(
             trusted=config.trusted_networks, excluded=config.excluded_paths
         )
@@ -184,12 +186,11 @@ class Exchange:
         place = Place(self._context)
         try:
             self._warn(route, duration, told)
-            if not self._rules.make_spans:
-                return
-            metrics.record_http_request(
-                method, route, self._status, duration,
-                scheme=facts.scheme(request), error_type=error,
-            )  # fmt: skip
+            if self._rules.measure:
+                metrics.record_http_request(
+                    method, route, self._status, duration,
+                    scheme=facts.scheme(request), error_type=error,
+                )  # fmt: skip
         finally:
             place.leave()
         if self._span.is_recording():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django
@@ -12,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
+from support.alert_senders import SENDERS, Send
 from support.alerts import TOKEN
 
 MIDDLEWARE = [
@@ -94,3 +96,38 @@ def _empty() -> Iterator[None]:
     Alert.objects.all().delete()
     yield
     connections.close_all()
+
+
+@pytest.fixture(params=SENDERS)
+def send(request: pytest.FixtureRequest) -> Send:
+    """Send by WSGI and by ASGI."""
+    return SENDERS[request.param]
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Any]]:
+    """Listen to the signal."""
+    from etl_telemetry.django.alerts.signals import alert_received
+
+    found: list[Any] = []
+
+    def listen(*, alert: Any, **_: Any) -> None:
+        found.append(alert)
+
+    alert_received.connect(listen)
+    yield found
+    alert_received.disconnect(listen)
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the webhook another configuration."""
+    from etl_telemetry.config import Config
+    from etl_telemetry.django.alerts import views
+    from etl_telemetry.django.alerts.webhook import Webhook
+
+    def configure(**changed: Any) -> None:
+        webhook = Webhook(Config(**{"alert_tokens": (TOKEN,), **changed}))
+        monkeypatch.setattr(views, "_webhook", lambda: webhook)
+
+    return configure
