@@ -37,7 +37,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from etl_telemetry import audit, catalogue, guard, pipelines
 from etl_telemetry.celery import actors, canvas, plumbing, publish, runs, subprocesses, waits
 from etl_telemetry.celery.allowed import AllowedArguments
-from etl_telemetry.celery.delivery_span import DeliverySpan, queue_of, wait_of
+from etl_telemetry.celery.delivery_span import DeliverySpan, context_of, queue_of, wait_of
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.outgoing import Outgoing
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
@@ -170,7 +170,15 @@ class Receivers:
     def revoked(self, *, sender: Any, request: Any, **_: object) -> None:
         """Count a task that never ran, or was stopped; sent in the worker's main process."""
         with guard.absorb("celery task revoked"):
-            revoked(self._subject(sender, request, runs.read(request)))
+            run = runs.read(request)
+            token = context_api.attach(context_of(request))
+            in_run = None if run is None else pipelines.attach(run)
+            try:
+                revoked(self._subject(sender, request, run))
+            finally:
+                if in_run is not None:
+                    pipelines.detach(in_run)
+                context_api.detach(token)
 
     def _subject(self, task: Any, request: Any, run: Run | None) -> Subject:
         allowed = self._allowed.read(task, request)
