@@ -48,6 +48,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "instrumentations": ("django", "celery", "redis"),
     "exponential_histograms": ("true", "false", "true"),
     "broker_commands": ("true", "false", "true"),
+    "task_subprocesses": ("true", "false", "true"),
     "log_bridge": ("true", "false", "true"),
     "relay": ("true", "false", "true"),
     "debug_connectors": ("true", "false", "true"),

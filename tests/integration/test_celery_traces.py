@@ -1,62 +1,17 @@
-"""What a trace shows of tasks: siblings, waits, canvas, links; real workers, whole spans."""
+"""What a trace shows of tasks: retries, waits, links; real workers, whole spans."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import signal
-import time
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from etl_telemetry.catalogue import CHORD_SPAN, DELIVERY_SPAN, PUBLISH_SPAN
 from etl_telemetry.viewer.records import Span
 from support.broker import broker, broker_server
-from support.celery_worker import Received, received, run_script, worker
+from support.celery_traces import APP, assert_declared, deliveries, deliveries_of, ended, published
+from support.celery_worker import Received, received, worker
 
 __all__ = ["broker", "broker_server", "received"]
-
-APP = "support.celery_canvas"
-IMPORT = """
-from celery import chain, chord, group
-from opentelemetry import trace
-from etl_telemetry import pipelines
-from support.celery_canvas import *
-tracer = trace.get_tracer("web")
-"""
-
-
-def published(script: str, broker: str, received: Received, **variables: str) -> str:
-    """Run a publisher in a process of its own; return what it prints."""
-    return run_script(IMPORT + script, broker, received, **variables)
-
-
-def deliveries(received: Received, name: str) -> list[Span]:
-    """Return the deliveries of a task, in the order of their begin."""
-    return received.query.spans(name=f"run/{APP}.{name}")
-
-
-def deliveries_of(log: str) -> int:
-    """Count the deliveries that ended well."""
-    return log.count("task_completed")
-
-
-def ended(log: str, task: str) -> int:
-    """Count the deliveries of a task that ended well."""
-    return len(re.findall(rf"Task {APP}\.{task}\[[^]]*\] succeeded", log))
-
-
-def assert_declared(received: Received) -> None:
-    """Every attribute of a publish and of a delivery is in the catalogue, and no other."""
-    for entry in (PUBLISH_SPAN, DELIVERY_SPAN, CHORD_SPAN):
-        spans = [s for s in received.query.spans() if s.name.startswith(entry.name.split("{")[0])]
-        found = {key for span in spans for key in span.attributes}
-        assert found <= set(entry.attributes), entry.name
-        assert {span.kind for span in spans} <= {entry.kind}
 
 
 def told(span: Span) -> dict[str, Any]:
@@ -144,94 +99,6 @@ def test_without_telemetry_on_the_publisher_the_first_delivery_holds_its_retries
     assert [k for k in first.attributes if k.startswith("task.queue.wait")] == [
         "task.queue.wait.prefetch"
     ]
-
-
-CHORDS = {
-    "results": ("chord([add.s(1, 2), flaky.s(4), add.s(5, 6)], total.s())", 3, "total"),
-    "immutable body": ("chord([add.s(1, 2), add.s(3, 4)], done.si())", 2, "done"),
-    "nested group": (
-        "chord(group(add.s(1, 1), group(add.s(2, 2), add.s(3, 3))), total.s())", 3, "total",
-    ),
-    "chain in the header": (
-        "chord([chain(add.s(1, 2), add.s(3)), add.s(4, 5)], total.s())", 2, "total",
-    ),
-    "chain as the body": (
-        "chord([add.s(1, 2), add.s(3, 4)], chain(total.s(), add.s(1)))", 2, "total",
-    ),
-    "generator": ("chord((add.s(n, n) for n in range(3)), total.s())", 3, "total"),
-    "chain that becomes a chord": ("chain(group(add.s(1, 2), add.s(3, 4)), total.s())", 2, "total"),
-}  # fmt: skip
-PLAY = """
-import json
-ids = {{}}
-for name, result in {{ {canvases} }}.items():
-    result.get(timeout=100)
-    ids[name] = result.id
-print(json.dumps(ids))
-"""
-
-
-@pytest.mark.parametrize("backend", ["redis", "file"])
-def test_the_body_of_a_chord_links_to_every_task_of_its_header(
-    backend: str, broker: str, received: Received
-) -> None:
-    """Whatever the canvas and the result backend: one link for each header task, one trace.
-
-    Published outside of any span. A backend of files joins by polling (`celery.chord_unlock`).
-    """
-    variables = {}
-    if backend == "file":
-        (received.folder / "results").mkdir()
-        variables["BACKEND"] = f"file://{received.folder}/results"
-    canvases = ", ".join(f"{name!r}: ({code}).apply_async()" for name, (code, *_) in CHORDS.items())
-    with worker(broker, received, "--pool=threads", "-c4", app=APP, variables=variables) as running:
-        script = PLAY.format(canvases=canvases)
-        ids: dict[str, str] = json.loads(published(script, broker, received, **variables))
-        running.wait_for(
-            lambda: all(f"[{task}] succeeded" in running.log for task in ids.values()), "the ends"
-        )
-    for name, (_, size, body_name) in CHORDS.items():
-        end, *_ = received.query.spans(where={"messaging.message.id": ids[name]})
-        trace = [s for s in received.query.trace(end.trace_id) if s.kind == "consumer"]
-        (body,) = [s for s in trace if s.attributes.get("celery.canvas.kind") == "chord_body"]
-        header = [
-            span.span_id
-            for span in trace
-            if span.attributes.get("celery.canvas.kind") == "chord"
-            and "task.retry.number" not in span.attributes
-        ]
-        assert (name, body.name, len(header)) == (name, f"run/{APP}.{body_name}", size)
-        links = {(link.trace_id, link.span_id) for link in body.links}
-        assert links == {(end.trace_id, span_id) for span_id in header}, name
-    assert_declared(received)
-    roots = [s.name for s in received.query.spans() if s.parent_span_id is None]
-    assert sorted(roots) == sorted(
-        f"chord {APP}.done"
-        if "immutable" in name
-        else "chord celery.chain"
-        if name == "chain as the body"
-        else f"chord {APP}.total"
-        for name in CHORDS
-    )
-
-
-def test_chords_in_chords_link_each_to_their_own_header(broker: str, received: Received) -> None:
-    """The body of the inner chord is a task of the outer one's header: both links are there."""
-    script = """
-inner = chord([add.s(1, 2), add.s(3, 4)], total.s())
-print(chord([inner, add.s(5, 6)], total.s()).apply_async().get(timeout=100))
-"""
-    with worker(broker, received, "--pool=threads", "-c2", app=APP) as running:
-        assert published(script, broker, received) == "21"
-        running.wait_for(lambda: deliveries_of(running.log) >= 5, "the bodies")
-    inner, outer = deliveries(received, "total")
-    adds = deliveries(received, "add")
-    groups = Counter(s.attributes["celery.canvas.group_id"] for s in adds)
-    in_inner = [s.span_id for s in adds if groups[s.attributes["celery.canvas.group_id"]] == 2]
-    assert len({s.trace_id for s in (inner, outer, *adds)}) == 1
-    assert sorted(link.span_id for link in inner.links) == sorted(in_inner)
-    (rest,) = {s.span_id for s in adds} - set(in_inner)
-    assert sorted(link.span_id for link in outer.links) == sorted([inner.span_id, rest])
 
 
 def test_a_wait_is_told_by_what_was_waited_for(broker: str, received: Received) -> None:
@@ -332,54 +199,6 @@ def test_a_linked_trace_keeps_the_sampling_decision(broker: str, received: Recei
     assert len(deliveries(received, "baggage")) == 1
 
 
-def test_canvas_is_told_on_the_spans(broker: str, received: Received) -> None:
-    """What each task is in its canvas, whose child, and of which group."""
-    script = """
-with pipelines.begin_run("daily", organization="acme"):
-    results = [
-        chain(add.s(1, 2), add.s(3), add.s(4)).apply_async(),
-        group(add.s(1, 2), add.s(3, 4)).apply_async(),
-        add.starmap([(1, 2), (3, 4)]).apply_async(),
-        add.chunks([(n, n) for n in range(4)], 2).apply_async(),
-        total.map([[1, 2], [3]]).apply_async(),
-    ]
-    fail.apply_async(link_error=give_up.s())
-[result.get(timeout=100) for result in results]
-"""
-    with worker(broker, received, "--pool=threads", "-c2", app=APP) as running:
-        published(script, broker, received)
-        running.wait_for(lambda: deliveries_of(running.log) >= 10, "ten deliveries")
-    found = [s for s in received.query.spans() if s.kind == "consumer"]
-    assert len({s.trace_id for s in found}) == 1
-    kinds: dict[str, list[Span]] = {}
-    for span in found:
-        kinds.setdefault(str(span.attributes.get("celery.canvas.kind")), []).append(span)
-    assert {kind: len(spans) for kind, spans in kinds.items()} == {
-        "chain": 3, "group": 2, "starmap": 3, "map": 1, "errback": 1, "None": 1,
-    }  # fmt: skip
-    first, *rest = kinds["chain"]
-    root = first.attributes["messaging.message.id"]
-    assert {s.attributes["celery.canvas.root_id"] for s in kinds["chain"]} == {root}
-    assert [s.attributes["celery.canvas.parent_id"] for s in rest] == [
-        s.attributes["messaging.message.id"] for s in (first, rest[0])
-    ]
-    assert {s.attributes["celery.canvas.group_index"] for s in kinds["group"]} == {0, 1}
-    assert len({s.attributes["celery.canvas.group_id"] for s in kinds["group"]}) == 1
-    sizes = [
-        (s.attributes["celery.canvas.task"], s.attributes["celery.canvas.size"])
-        for s in kinds["starmap"] + kinds["map"]
-    ]
-    assert sizes == [(f"{APP}.add", 2)] * 3 + [(f"{APP}.total", 2)]
-    (errback,) = kinds["errback"]
-    (failed,) = kinds["None"]
-    assert (
-        errback.attributes["celery.canvas.parent_id"] == failed.attributes["messaging.message.id"]
-    )
-    assert (failed.status, failed.attributes["error.type"]) == ("error", "ValueError")
-    assert [event.name for event in failed.events] == ["exception"]
-    assert_declared(received)
-
-
 def test_messages_of_the_version_before_are_read(broker: str, received: Received) -> None:
     """A rolling upgrade: trace context and run header as version 0.1.0 wrote them, nothing more."""
     script = """
@@ -399,98 +218,3 @@ print(run.trace_id)
         assert (span.trace_id, span.parent_span_id) == (trace_id, f"{0xAB:016x}")
         assert span.attributes["pipeline.run.id"] == "7"
     assert [link.span_id for link in second.links] == [first.span_id]
-
-
-@pytest.mark.parametrize(("pool", "methods"), [("prefork", ()), ("solo", ("fork", "spawn"))])
-def test_child_processes_of_a_task_go_on_with_its_trace(
-    pool: str, methods: tuple[str, ...], broker: str, received: Received
-) -> None:
-    """Their spans are children of the delivery; Celery's own commands to Redis make none."""
-    script = f"""
-with pipelines.begin_run("daily", organization="acme"):
-    parent.delay(*{methods!r}).get(timeout=100)
-    look.delay("key").get(timeout=100)
-"""
-    with worker(broker, received, f"--pool={pool}", "-c1", app=APP):
-        published(script, broker, received)
-    (delivery,) = deliveries(received, "parent")
-    inside = [s for s in received.query.spans() if s.parent_span_id == delivery.span_id]
-    assert sorted((s.trace_id, s.name) for s in inside) == sorted(
-        (delivery.trace_id, name)
-        for name in ("in a subprocess", *(f"in a child by {method}" for method in methods))
-    )
-    (looked,) = deliveries(received, "look")
-    commands = [(s.name, s.parent_span_id) for s in received.query.spans() if s.kind == "client"]
-    assert commands == [("GET", looked.span_id)]
-
-
-def test_a_long_step_is_seen_while_it_runs(broker: str, received: Received) -> None:
-    """Rows done and the age of the last sign of life arrive before the task has ended."""
-    flag = received.folder / "go on"
-    script = f"""
-with pipelines.begin_run("daily", organization="acme", run_id="7"):
-    long_step.delay({str(flag)!r})
-"""
-    by = ("pipeline.name", "step.type")
-    with worker(
-        broker, received, "-c1", app=APP, variables={"OTEL_METRIC_EXPORT_INTERVAL": "200"}
-    ) as running:
-        published(script, broker, received)
-        running.wait_for(
-            lambda: received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 3},
-            "the progress",
-        )
-        ages = received.query.sum_latest("step.heartbeat.age", by=by)
-        assert list(ages) == [("daily", "load")]
-        # It is silent now; its worker's main process tells so, at each of its own exports.
-        running.wait_for(
-            lambda: _age(received) > ages["daily", "load"] + 1, "an older sign of life"
-        )
-        running.wait_for(
-            lambda: (
-                [t.name for r in received.query.runs(status="running") for t in r.running]
-                == [f"{APP}.long_step"]
-            ),
-            "the running task",
-        )
-        (run,) = received.query.runs()
-        assert (run.run_id, run.name, run.organization, run.ended_ns) == (
-            "7",
-            "daily",
-            "acme",
-            None,
-        )
-        flag.touch()
-        running.wait_for(lambda: deliveries_of(running.log) >= 1, "the end")
-    assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
-    (run,) = received.query.runs()
-    assert (run.running, run.ended_ns) == ((), None)  # Nobody has called `finish_run`.
-
-
-def test_the_sign_of_life_of_a_killed_task_ends_with_it(broker: str, received: Received) -> None:
-    """It is told once more, as 0, as that of any step that ends; its rows are gone."""
-    script = f"""
-with pipelines.begin_run("daily", organization="acme"):
-    long_step.delay({str(received.folder / "never")!r})
-"""
-    with worker(
-        broker, received, "-c1", app=APP, variables={"OTEL_METRIC_EXPORT_INTERVAL": "200"}
-    ) as running:
-        published(script, broker, received)
-        running.wait_for(lambda: _age(received) > 0, "a sign of life")
-        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
-        (child,) = map(int, children.read_text().split())
-        os.kill(child, signal.SIGKILL)
-        running.wait_for(lambda: _age(received) == 0, "the end of its series")
-        told = len(received.query.series("step.heartbeat.age")[0].points)
-        time.sleep(1)  # Some exports more.
-        assert len(received.query.series("step.heartbeat.age")[0].points) == told
-    by = ("pipeline.name", "step.type")
-    assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
-
-
-def _age(received: Received) -> Any:
-    """Return the last value of the only series of signs of life."""
-    series = received.query.series("step.heartbeat.age")
-    assert len(series) <= 1
-    return series[0].points[-1].value if series else 0

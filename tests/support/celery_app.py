@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from typing import Any
 
@@ -85,6 +86,12 @@ def sleep(seconds: float) -> None:
     """Take a while."""
     logger.warning("sleeping")
     time.sleep(seconds)
+
+
+@app.task
+def die() -> None:
+    """Be killed, as by the OOM killer."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task

@@ -119,7 +119,7 @@ def work(name: str) -> None:
 @app.task
 def parent(*methods: str) -> None:
     """Start a subprocess, and children of `multiprocessing` by these start methods."""
-    subprocess.run([sys.executable, "-c", CHILD], env=pipelines.child_environment(), check=True)
+    subprocess.run([sys.executable, "-c", CHILD], check=True)
     for method in methods:
         process = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
             target=pipelines.in_child(work), args=(f"in a child by {method}",)

@@ -28,7 +28,10 @@ PORTS = ("4317", "4318", "8000", "6379", "8318")
 IMPLIED = {"etl-telemetry view": "--port 4318", "manage.py runserver": "8000"}
 _CHECK = doctest.OutputChecker()
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-_COMMAND_TIMEOUT = 60
+_COMMAND_TIMEOUT = 240
+"""Seconds: a guard against hangs on a busy machine, no measure."""
+_LISTENS = re.compile(r"(?:--port|runserver) (\d+)")
+"""What tells that a command is a server, and where it listens."""
 
 
 class Page:
@@ -113,6 +116,8 @@ class Page:
             start_new_session=True,
         )
         self.background.append(started)
+        if served := _LISTENS.search(command):
+            wait_for_server(started, int(served[1]))
 
     def logs(self) -> str:
         """Collect what the background processes wrote, for a failure's report."""
@@ -147,6 +152,15 @@ def run(command: str) -> tuple[int | str, str]:
         os.killpg(process.pid, signal.SIGKILL)
         return f"none within {_COMMAND_TIMEOUT} s", process.communicate()[0]
     return process.returncode, output
+
+
+def wait_for_server(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until a server listens, as it does by the time that a reader types the next command."""
+    end = time.monotonic() + _COMMAND_TIMEOUT
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
 
 
 def with_port(line: str) -> str:

@@ -85,6 +85,13 @@ class DeliverySpan:
             tracing.record_exception(self._span, error)
 
 
+def context_of(request: Any) -> Context:
+    """Return the context of the publish, as the headers of the message carry it."""
+    carrier = {name: getattr(request, name, None) for name in propagate.get_global_textmap().fields}
+    told = {name: value for name, value in carrier.items() if isinstance(value, str)}
+    return propagate.extract(told, Context())
+
+
 def wait_of(task: Any, request: Any, message: Message, now_ns: int) -> Waits:
     """Return how long the message of a delivery has waited, and for what."""
     received, _ = waits.received(request)
@@ -128,9 +135,7 @@ def _place(
     if request.is_eager:  # It belongs to whoever runs it.
         current = context_api.get_current()
         return current, current, ()
-    carrier = {name: getattr(request, name, None) for name in propagate.get_global_textmap().fields}
-    told = {name: value for name, value in carrier.items() if isinstance(value, str)}
-    context = propagate.extract(told, Context())
+    context = context_of(request)
     parent = trace.get_current_span(context).get_span_context()
     previous = (message.previous, redelivery.before(request))
     links = [Link(one) for one in previous if one is not None]

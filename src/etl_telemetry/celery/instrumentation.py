@@ -12,6 +12,7 @@
 | `task_retry`          | (`delivery_span.py`)     | recorded                                     |
 | `task_received`       | ours (`waits.py`)        | theirs hears of none                         |
 | `task_revoked`        | ours (`tasks.py`)        | theirs hears of none                         |
+| (`subprocess.Popen`)  | ours (`subprocesses.py`) | OpenTelemetry has none                       |
 
 The instrumentor stays instrumented, with all its receivers unplugged: so it keeps its
 seat, and `opentelemetry-instrument` or the application's own `CeleryInstrumentor().instrument()`
@@ -34,8 +35,9 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
 from etl_telemetry import audit, catalogue, guard, pipelines
-from etl_telemetry.celery import actors, canvas, plumbing, publish, runs, waits
-from etl_telemetry.celery.delivery_span import DeliverySpan, queue_of, wait_of
+from etl_telemetry.celery import actors, canvas, plumbing, publish, runs, subprocesses, waits
+from etl_telemetry.celery.allowed import AllowedArguments
+from etl_telemetry.celery.delivery_span import DeliverySpan, context_of, queue_of, wait_of
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.outgoing import Outgoing
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
@@ -61,6 +63,8 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
     unwraps = [wrap() for wrap in wraps]
     if not config.broker_commands:
         unwraps.append(plumbing.wrap())
+    if config.task_subprocesses:
+        unwraps.append(subprocesses.wrap())
     receivers.connect()
 
     def undo() -> None:
@@ -78,6 +82,7 @@ class Receivers:
 
     def __init__(self, instrumentor: Instrumentor | None, config: Config) -> None:
         self._types = TaskTypes(config.task_types)
+        self._allowed = AllowedArguments(config.task_arguments)
         self._tracer = None if instrumentor is None else trace.get_tracer(catalogue.SCOPE)
         self._theirs = () if instrumentor is None else _theirs(instrumentor)
         self._pairs: tuple[tuple[Any, Callable[..., None]], ...] = (
@@ -127,7 +132,7 @@ class Receivers:
         subject: Subject | None = None
         with guard.absorb("celery task begin"):
             here = run if run is not None else pipelines.current_run()
-            subject = Subject.of(request, name=task.name, types=self._types, run=here)
+            subject = self._subject(task, request, here)
         with guard.absorb("celery task span"):
             if subject is not None:
                 self._begin_span(opened, task, subject, run, now)
@@ -166,7 +171,18 @@ class Receivers:
         """Count a task that never ran, or was stopped; sent in the worker's main process."""
         with guard.absorb("celery task revoked"):
             run = runs.read(request)
-            revoked(Subject.of(request, name=sender.name, types=self._types, run=run))
+            token = context_api.attach(context_of(request))
+            in_run = None if run is None else pipelines.attach(run)
+            try:
+                revoked(self._subject(sender, request, run))
+            finally:
+                if in_run is not None:
+                    pipelines.detach(in_run)
+                context_api.detach(token)
+
+    def _subject(self, task: Any, request: Any, run: Run | None) -> Subject:
+        allowed = self._allowed.read(task, request)
+        return Subject.of(request, name=task.name, types=self._types, run=run, arguments=allowed)
 
     def _begin_span(
         self, opened: _Opened, task: Any, subject: Subject, run: Run | None, now: int

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
 from billiard import current_process
@@ -73,9 +74,19 @@ class Subject:
     """The run that it is part of."""
     pipeline: str
     """The pipeline: of its run, else of its argument `pipeline_name`, else `unknown`."""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    """Fields of those arguments that the user allows (`Config.task_arguments`)."""
 
     @classmethod
-    def of(cls, request: Any, *, name: str, types: TaskTypes, run: Run | None) -> Subject:
+    def of(
+        cls,
+        request: Any,
+        *,
+        name: str,
+        types: TaskTypes,
+        run: Run | None,
+        arguments: Mapping[str, object] = MappingProxyType({}),
+    ) -> Subject:
         """Gather it from a request of Celery."""
         named = (getattr(request, "kwargs", None) or {}).get("pipeline_name")
         told = "" if named is None else values.text(named)
@@ -85,14 +96,16 @@ class Subject:
             type=types[name],
             run=run,
             pipeline=(told if run is None else run.name) or catalogue.UNKNOWN,
+            arguments=arguments,
         )
 
     def fields(self) -> dict[str, object]:
-        """Return the fields of its log records; never its arguments."""
+        """Return the fields of its log records; of its arguments only those that are allowed."""
         fields: dict[str, object] = {
             catalogue.TASK_ID: self.id,
             catalogue.TASK_NAME: self.name,
             catalogue.TASK_TYPE: self.type,
+            **self.arguments,
         }
         if self.run is not None:
             fields[catalogue.PIPELINE_NAME] = self.run.name

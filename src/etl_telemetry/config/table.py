@@ -209,6 +209,10 @@ class Config:
     broker_commands: bool = setting(BOOLEAN, default=False)
     """Whether commands to Redis are spans also where nothing else is: the polling of the broker,
     messages, results."""
+    task_arguments: tuple[str, ...] = setting(_NAMES, default=())
+    """Arguments of tasks, by name, that their spans and log records tell; none by default."""
+    task_subprocesses: bool = setting(BOOLEAN, default=True)
+    """Whether the subprocesses of a task find its trace in their environment (`TRACEPARENT`)."""
     allow: tuple[str, ...] = setting(_NAMES, default=())
     """Names whose values leave the process unredacted, see `redaction.Policy`."""
     max_pipelines: int = setting(_COUNT, default=BOUNDS[PIPELINE_NAME])
