@@ -271,15 +271,7 @@ def test_application_sends_over_agent_and_gateway_with_tls_all_the_way(
 ) -> None:
     """Standard variables are all that an application needs, and each hop shows its certificate."""
     folder = Path(tls["ETL_TLS_DIRECTORY"])
-    gateway, agent = (
-        Collector(tmp_path / name, configs=[PRODUCT / file for file in files])
-        for name, files in (
-            ("gateway", ("gateway.yaml", "security/receiver.yaml")),
-            ("agent", ("agent.yaml", "security/agent.yaml")),
-        )
-    )
-    gateway.variables.update(tls)
-    agent.variables.update(tls | {"ETL_GATEWAY_HOSTS": f"localhost:{gateway.ports['grpc']}"})
+    gateway, agent = agent_and_gateway(tmp_path, tls)
     port = agent.ports["grpc" if protocol == "grpc" else "http"]
     variables = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -300,22 +292,48 @@ def test_application_sends_over_agent_and_gateway_with_tls_all_the_way(
         eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
 
 
+def agent_and_gateway(
+    folder: Path, tls: dict[str, str], **of_the_agent: str
+) -> tuple[Collector, Collector]:
+    """Prepare both with the security profile, the agent with variables of its own."""
+    gateway, agent = (
+        Secured(folder / name, configs=[PRODUCT / file for file in files])
+        for name, files in (
+            ("gateway", ("gateway.yaml", "security/receiver.yaml")),
+            ("agent", ("agent.yaml", "security/agent.yaml")),
+        )
+    )
+    gateway.variables.update(tls)
+    hosts = {"ETL_GATEWAY_HOSTS": f"localhost:{gateway.ports['grpc']}"}
+    agent.variables.update(tls | hosts | of_the_agent)
+    return gateway, agent
+
+
+def test_token_that_gateways_refuse_costs_what_is_sent(tmp_path: Path, tls: dict[str, str]) -> None:
+    """What cannot be kept: to the agent's exporter the answer is final, and it says so."""
+    (tmp_path / "token").write_text("wrong")
+    gateway, agent = agent_and_gateway(
+        tmp_path, tls, ETL_GATEWAY_TOKEN_FILE=str(tmp_path / "token")
+    )
+    folder = Path(tls["ETL_TLS_DIRECTORY"])
+    failed = "otelcol_exporter_send_failed_spans"
+    with gateway, agent:
+        sender = Sender(folder, folder / "ca.crt", (folder / "token").read_text())
+        assert sender.send(agent.otlp_http) == 200
+        eventually(
+            "it is dropped", lambda: any(each.value for each in agent.ask.samples().get(failed, ()))
+        )
+        assert (accepted(gateway), agent.waiting()) == (0, 0)
+    assert "Unauthenticated" in agent.log.read_text()
+
+
 def test_agent_that_gateways_refuse_keeps_what_it_has(tmp_path: Path, tls: dict[str, str]) -> None:
     """Its certificate is of another authority: nothing passes, until it has the right one."""
     right = Path(tls["ETL_TLS_DIRECTORY"])
     own = shutil.copytree(right, tmp_path / "own")
     for name in ("client.crt", "client.key"):
         shutil.copy(make(tmp_path / "other") / name, own / name)
-    gateway = Collector(
-        tmp_path / "gateway",
-        configs=[PRODUCT / f for f in ("gateway.yaml", "security/receiver.yaml")],
-    )
-    agent = Secured(
-        tmp_path / "agent", configs=[PRODUCT / f for f in ("agent.yaml", "security/agent.yaml")]
-    )
-    gateway.variables.update(tls)
-    agent.variables.update(tls | {"ETL_TLS_DIRECTORY": str(own)})
-    agent.variables["ETL_GATEWAY_HOSTS"] = f"localhost:{gateway.ports['grpc']}"
+    gateway, agent = agent_and_gateway(tmp_path, tls, ETL_TLS_DIRECTORY=str(own))
     with gateway, agent:
         sender = Sender(right, right / "ca.crt", (right / "token").read_text())
         assert sender.send(agent.otlp_http) == 200
