@@ -15,6 +15,7 @@ import yaml
 from support import compose
 from support.deployment import COLLECTOR, expand, size
 from support.engines.table import engine_of
+from support.pages import REPOSITORY
 from support.stack.prometheus import FLAGS
 
 STACK = compose.load(COLLECTOR)
@@ -105,6 +106,15 @@ def test_image_is_the_version_that_the_stack_runs(service: str) -> None:
     """What a user gets from an image is the release on which everything is proven."""
     version = STACK.services[service]["image"].rpartition(":")[2].removeprefix("v")
     assert version == engine_of(service).version
+
+
+def test_commands_of_the_readme_ask_the_ports_that_are_published() -> None:
+    """Who has Docker finds a run by the same three commands."""
+    readme = (REPOSITORY / "README.md").read_text()
+    asked = set(re.findall(r"curl .*http://127\.0\.0\.1:(\d+)/", readme))
+    backends = ("prometheus", "elasticsearch", "jaeger")
+    published = [STACK.services[name]["ports"] for name in backends]
+    assert asked == {port.split(":")[1] for (port,) in published}
 
 
 PROMETHEUS = COLLECTOR / "prometheus" / "prometheus.yml"

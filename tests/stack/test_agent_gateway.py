@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from support.process import run
-from support.stack import Collector, Stack, eventually
+from support.stack import Collector, Stack, eventually, losses
 from support.stack.ask import http
+from support.stack.emitter import Emitter
+from support.stack.losses import Outcome
 from support.stack.product import PRODUCT
 from support.stack.topology import Topology, process, span, spans, trace_ids
 
+ROUNDS = 100
 FEW = 300
 """Traces that are sampled by share: ten in a hundred are kept."""
 RUN = """
@@ -158,6 +161,20 @@ def test_agent_keeps_what_it_has_while_gateways_are_away(
         gateway.start()
         eventually("all arrive", lambda: set(kept(topology, "durable")) == set(ids))
     assert Counter(map(tuple, kept(topology, "durable").values())) == {("a",): 20}
+
+
+def test_gateway_killed_during_traffic_loses_nothing_of_runs(topology: Topology) -> None:
+    """The agent keeps what it has and sends again; what the other one had already is there once."""
+    with Emitter(topology.agent.otlp_http, runs=True) as emitter:
+        emitter.go_on(ROUNDS)
+        topology.other.kill()
+        emitter.go_on(ROUNDS)
+        eventually("something waits", lambda: topology.agent.waiting() > 0)
+        topology.other.start()
+        emitter.go_on(ROUNDS)
+        # The agent tries again once in 30 s at the latest, and gateways write with a queue.
+        outcome = losses.end(emitter, topology.stack, patience=120)
+    assert outcome == Outcome.whole(outcome.rounds)
 
 
 def test_what_waits_for_a_decision_in_a_gateway_that_is_killed_is_lost(topology: Topology) -> None:

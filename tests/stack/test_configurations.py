@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from support import configurations
+from support import compose, configurations
 from support.configurations import Files
 from support.engines import locate
-from support.stack import Alertmanager, Collector, Jaeger, Prometheus
+from support.stack import Alertmanager, Collector, Engine, Jaeger, Prometheus
 from support.stack.pki import certificates
 from support.stack.product import PRODUCT
 
@@ -96,3 +96,44 @@ def test_jaeger_starts(files: Files, tmp_path: Path) -> None:
     with engine:
         assert engine.owns_ports()
     assert (tmp_path / "data").exists() is bool(others)
+
+
+COMPOSE = compose.load(PRODUCT)
+MOUNTED = {
+    "/etc/": f"{PRODUCT}/",
+    "=/prometheus": "=data",
+    "=/alertmanager": "=data",
+}
+"""Paths in the containers, and what is there."""
+
+
+@pytest.mark.parametrize("kind", [Prometheus, Alertmanager, Jaeger], ids=lambda kind: kind.name)
+def test_engine_takes_the_command_of_compose(
+    kind: type[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each option that compose.yaml gives is one of this version; only the ports are others."""
+    engine = kind(tmp_path)
+    program, *usual = engine.command()
+    given = [str(each) for each in COMPOSE.services[kind.name]["command"]]
+    for inside, here in MOUNTED.items():
+        given = [option.replace(inside, here) for option in given]
+    names = {option.partition("=")[0] for option in given}
+    # Jaeger's last file has the ports; the others have them in an option.
+    places = (
+        usual[-1:] if kind is Jaeger else [o for o in usual if o.partition("=")[0] not in names]
+    )
+    monkeypatch.setattr(engine, "command", lambda: [program, *given, *places])
+    with engine:
+        assert engine.owns_ports()
+
+
+def test_collector_takes_the_variables_of_compose() -> None:
+    """The container's own environment makes a valid configuration."""
+    given = COMPOSE.services["collector"]["environment"].items()
+    (path,) = compose.configurations(COMPOSE, "collector")
+    done = subprocess.run(
+        [str(locate("collector")), "validate", f"--config={path}"],
+        env={name: str(value) for name, value in given},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

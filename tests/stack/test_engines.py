@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -214,6 +214,29 @@ def test_usual_ports_are_taken_where_they_are_free(
     assert Small(tmp_path, usual_ports=True).ports == {"http": usual}
     with socket.create_server(("127.0.0.1", usual)):
         assert Small(tmp_path, usual_ports=True).ports["http"] != usual
+
+
+def test_port_is_given_to_one_engine_only() -> None:
+    """Neither another one of its process nor another process gets it, though nobody listens."""
+    code = (
+        "import sys; from support.stack import ports\n"
+        "print(*ports.free(300), flush=True); sys.stdin.read()"
+    )
+    with ExitStack() as both:
+        processes = [
+            both.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code],
+                    env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        given = []
+        for process in processes:
+            assert process.stdout is not None
+            given += process.stdout.readline().split()
+    assert (len(given), len(set(given))) == (600, 600)
 
 
 def test_data_outlives_a_kill(tmp_path: Path) -> None:

@@ -91,18 +91,25 @@ def test_decisions_on_halves_are_seen(topology: Topology) -> None:
     assert found["b",] + found["a", "b"] == TRACES
 
 
-def test_what_waits_for_a_decision_in_a_gateway_that_is_killed_is_lost(topology: Topology) -> None:
-    """Its offset is committed when the sampler has it, in memory: Kafka does not give it again."""
-    topology.sample(percent=100)
+def test_gateway_killed_during_traffic_costs_only_what_waits_in_its_memory(
+    topology: Topology,
+) -> None:
+    """Its offset is committed when the sampler has it; what comes then is decided on as a whole.
+
+    The last span of each trace has an error, so that who decides on it alone keeps it alone.
+    """
     topology.warm_up()
-    ids = trace_ids(TRACES)
+    ids, later = trace_ids(TRACES), trace_ids(TRACES)
     kept, lost = topology.hand_over("waiting", [span(i, "a") for i in ids])
     eventually("all is committed", lambda: kafka_of(topology).lag("etl-gateway") == 0)
     topology.other.kill()
-    topology.hand_over("waiting", [span(i, "b") for i in ids])
+    topology.hand_over("waiting", [span(i, "b", **ERROR) for i in ids])
+    topology.hand_over("later", [span(i, "a") for i in later])
+    topology.hand_over("later", [span(i, "b", **ERROR) for i in later])
     topology.other.start()
     topology.decide()
     assert min(kept, lost) > 0
     assert Counter(map(tuple, topology.found("waiting").values())) == {
         ("a", "b"): kept, ("b",): lost,
     }  # fmt: skip
+    assert Counter(map(tuple, topology.found("later").values())) == {("a", "b"): TRACES}

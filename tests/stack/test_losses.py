@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from support.stack import Stack, eventually, losses
+from support.stack.ask import http
+from support.stack.ask.http import Refused
 from support.stack.emitter import IMPATIENT, Emitter
-from support.stack.losses import ROUNDS, Outcome
+from support.stack.losses import FEW, ROUNDS, SLOW, Outcome
 from support.stack.refusing import Answer, lose_answer, refuse, refuse_documents
 
 RENAMED = {
@@ -84,6 +86,24 @@ def test_full_queue_refuses_and_what_is_refused_is_counted(stack: Stack) -> None
     # Counted items may have arrived, where only the answer got lost; never the reverse.
     assert 0 < outcome.lost <= outcome.drops["not_delivered"]
     assert list(outcome.drops) == ["not_delivered"]
+
+
+def test_collector_past_its_memory_says_later_and_gets_everything_when_it_has_room(
+    stack: Stack,
+) -> None:
+    """It takes in nothing that it has no room for: the application keeps it, and sends it again."""
+    collector, refused = stack.collector, "otelcol_receiver_refused_spans"
+    with Emitter(collector.otlp_http, pace=SLOW) as emitter:
+        emitter.go_on(FEW)
+        with collector.changed(ETL_MEMORY_LIMIT_MIB="5"):
+            eventually(
+                "it refuses", lambda: sum(collector.ask.values(refused, "transport").values()) > 0
+            )
+            with pytest.raises(Refused, match=r"answered 503: .*high memory usage"):
+                http.send("POST", f"{collector.otlp_http}/v1/traces", losses.SPAN)
+        emitter.go_on(FEW)
+        outcome = losses.end(emitter, stack)
+    assert outcome == Outcome.whole(outcome.rounds)
 
 
 def test_renamed_exporter_gets_what_waited_only_when_its_file_is_renamed(stack: Stack) -> None:

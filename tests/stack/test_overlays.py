@@ -1,15 +1,18 @@
-"""Overlays that change the shape of what is sent: traces in Elasticsearch, logs for OpenSearch."""
+"""Overlays: another shape of traces and logs, any OTLP, and metrics that are scraped."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.stack import Stack, eventually
+from support.stack import Prometheus, Stack, eventually
+from support.stack.anybody import Anybody
 from support.stack.ask import http
+from support.stack.ask.http import Refused
 from support.stack.product import PRODUCT
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -25,7 +28,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     It proves what the Collector sends: ordinary indices, no data stream. OpenSearch makes the
     indices by itself; this one is told not to make any without a template.
     """
-    stack = Stack(tmp_path_factory.mktemp("overlays"), configs=[PRODUCT / file for file in FILES])
+    folder = tmp_path_factory.mktemp("overlays")
+    stack = Stack(folder, configs=[PRODUCT / file for file in FILES])
     stack.collector.variables["OPENSEARCH_ENDPOINT"] = stack.elasticsearch.address("http")
     with stack:
         for index in INDICES:
@@ -105,3 +109,121 @@ def test_both_get_everything(stack: Stack) -> None:
     (found,) = stack.jaeger.ask.trace(trace)
     assert found.attributes == {}
     assert ask.count("traces-*", {"term": {"trace_id": trace}}) == 1
+
+
+OURS = {"metrics": "prometheus", "traces": "jaeger", "logs": "generic", "audit": "etl.audit"}
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anybody]:
+    """Start somebody who takes OTLP and wants a token, in the place of Mimir, Tempo, a vendor."""
+    with Anybody(tmp_path_factory.mktemp("vendor")) as anybody:
+        yield anybody
+
+
+def emitted(stack: Stack) -> dict[str, str]:
+    """Send a counter, a span, a record and an audit record; return what each is known by."""
+    trace = f"{time.time_ns():032x}"
+    known = {"metrics": f"jobs_{trace}_total", "traces": trace}
+    known |= {"logs": f"a record of {trace}", "audit": f"an event of {trace}"}
+    send(stack, "traces", span(trace))
+    send(stack, "logs", record("app", known["logs"]))
+    send(stack, "logs", record("etl_telemetry.audit", known["audit"]))
+    now = time.time_ns()
+    point = {"asInt": "1", "startTimeUnixNano": str(now - 10**9), "timeUnixNano": str(now)}
+    counter = {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}
+    metric = {"name": f"jobs_{trace}", "sum": counter}
+    send(stack, "metrics", {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
+    return known
+
+
+def who_has(stack: Stack, vendor: Anybody, known: dict[str, str]) -> dict[str, set[str]]:
+    """Return which backends have each of what was sent."""
+    ask = stack.elasticsearch.ask
+    found: dict[str, set[str]] = {
+        signal: {"vendor"} if vendor.has(kind, known[signal].removesuffix("_total")) else set()
+        for signal, kind in zip(OURS, ("metrics", "traces", "logs", "logs"), strict=True)
+    }
+    if stack.prometheus.ask.query(known["metrics"]):
+        found["metrics"].add("prometheus")
+    if stack.jaeger.ask.trace(known["traces"]):
+        found["traces"].add("jaeger")
+    for signal in ("logs", "audit"):
+        query = {"match_phrase": {"body.text": known[signal]}}
+        if ask.count(f"logs-{OURS[signal]}.otel-default", query):
+            found[signal].add(OURS[signal])
+    return found
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["swapped", "both"])
+@pytest.mark.parametrize(
+    ("overlays", "theirs"),
+    [
+        pytest.param(("metrics-otlp", "traces-tempo"), {"metrics", "traces"}, id="any OTLP"),
+        pytest.param(("all-vendor",), {*OURS}, id="vendor"),
+    ],
+)
+def test_somebody_who_takes_otlp_gets_what_the_overlay_says(
+    *, overlays: tuple[str, ...], theirs: set[str], both: bool, stack: Stack, vendor: Anybody
+) -> None:
+    """With the login from the environment or from a file; the old backend only where both do."""
+    with pytest.raises(Refused, match="answered 401"):
+        http.send("POST", f"{vendor.otlp_http}/v1/traces", span())
+    files = ["single-node.yaml", *(f"overlays/{name}.yaml" for name in overlays)]
+    files += [f"overlays/both/{name}.yaml" for name in overlays if both]
+    stack.collector.configs = [PRODUCT / file for file in files]
+    login = vendor.header_from_a_file(overlays)
+    with stack.collector.changed(login, **vendor.for_collector()):
+        known = emitted(stack)
+        expected = {
+            signal: ({"vendor"} if signal in theirs else set())
+            | ({OURS[signal]} if both or signal not in theirs else set())
+            for signal in OURS
+        }
+        eventually("it is where it belongs", lambda: who_has(stack, vendor, known) == expected)
+
+
+@pytest.fixture
+def scraping(tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
+    """Start a Prometheus with the product's configuration for scraping, once a second."""
+    engine = Prometheus(tmp_path)
+    engine.config = PRODUCT / "prometheus" / "prometheus-scrape.yml"
+    engine.scrape("scrape", f"127.0.0.1:{stack.collector.ports['scrape']}")
+    text = engine.config.read_text()
+    engine.config.write_text(text.replace("scrape_interval: 15s", "scrape_interval: 1s"))
+    with engine:
+        yield engine
+
+
+def test_scraped_metrics_have_their_names_and_up_tells_of_the_collector(
+    stack: Stack, scraping: Prometheus
+) -> None:
+    """The same series as by a push, of the process that counted; nothing is pushed any more."""
+    files = ("single-node.yaml", "overlays/metrics-scrape.yaml")
+    stack.collector.configs = [PRODUCT / file for file in files]
+    stack.collector.restart()
+    now = time.time_ns()
+    point = {"asInt": "3", "startTimeUnixNano": str(now - 10**9), "timeUnixNano": str(now)}
+    point["exemplars"] = [
+        {"timeUnixNano": str(now), "asInt": "1", "traceId": TRACE, "spanId": SPAN}
+    ]
+    counter = {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}
+    metric = {"name": "scraped.rows", "unit": "{row}", "sum": counter}
+    names = {"service.name": "shop", "service.instance.id": "one"}
+    own = {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in names.items()]}
+    body = {"resourceMetrics": [{"resource": own, "scopeMetrics": [{"metrics": [metric]}]}]}
+    send(stack, "metrics", body)
+    ask, up = scraping.ask, 'up{job="etl-telemetry"}'
+    labels = ("job", "instance")
+    eventually(
+        "it is scraped",
+        lambda: ask.values("scraped_rows_total", *labels) == {("shop", "one"): 3},
+    )
+    found = ask.exemplars("scraped_rows_total", start=now / 1e9 - 60, end=time.time() + 60)
+    assert {each.labels["trace_id"] for each in found} == {TRACE}
+    assert set(ask.values(up).values()) == {1}
+    stack.collector.stop()
+    eventually("it is seen to be away", lambda: set(ask.values(up).values()) == {0})
+    stack.collector.start()
+    eventually("it is back", lambda: set(ask.values(up).values()) == {1})
+    assert stack.prometheus.ask.query("scraped_rows_total") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import subprocess
 import sys
@@ -11,13 +12,17 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 
+import grpc
 import psutil
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from support import configurations
-from support.stack import Collector, eventually, ports
+from support.stack import Collector, eventually, load, ports
+from support.stack.losses import SPAN
 from support.stack.pki import certificates, make
 from support.stack.product import PRODUCT
 
@@ -29,9 +34,6 @@ with span("paid"):
 handle.force_flush(20)
 handle.shutdown(20)
 """
-SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [
-    {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "x"}
-]}]}]}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Sender:
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(  # noqa: S310 -- our engine
-            f"{endpoint}/v1/traces", json.dumps(SPANS).encode(), headers
+            f"{endpoint}/v1/traces", json.dumps(SPAN).encode(), headers
         )
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
@@ -71,6 +73,21 @@ class Sender:
         except HTTPError as error:
             error.close()
             return error.code
+
+    def send_by_grpc(self, port: int) -> str:
+        """Send 512 spans over gRPC and return how that ended."""
+        own = ("client.key", "client.crt") if self.certificate else ()
+        credentials = grpc.ssl_channel_credentials(
+            self.trusts.read_bytes(), *((self.folder / name).read_bytes() for name in own)
+        )
+        login = [("authorization", f"Bearer {self.token}")] if self.token is not None else []
+        direct = [("grpc.enable_http_proxy", 0)]
+        with grpc.secure_channel(f"127.0.0.1:{port}", credentials, direct) as channel:
+            try:
+                TraceServiceStub(channel).Export(load.spans(0), metadata=login, timeout=60)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+        return "OK"
 
 
 class Secured(Collector):
@@ -125,6 +142,26 @@ def test_missing_or_wrong_token_is_refused(
     before = accepted(collector)
     assert replace(sender, token=token).send(collector.otlp_http) == 401
     assert accepted(collector) == before
+
+
+@pytest.mark.parametrize(
+    ("shows", "ends"),
+    [
+        ({}, "OK"),
+        ({"token": None}, "UNAUTHENTICATED"),
+        ({"token": "wrong"}, "UNAUTHENTICATED"),
+        ({"certificate": False}, "UNAVAILABLE"),
+    ],
+    ids=["both", "no token", "wrong token", "no certificate"],
+)
+def test_grpc_wants_the_same(
+    shows: dict[str, Any], ends: str, collector: Collector, sender: Sender
+) -> None:
+    """The other protocol is no way around: certificate and token, or nothing is taken."""
+    before = accepted(collector)
+    assert replace(sender, **shows).send_by_grpc(collector.ports["grpc"]) == ends
+    taken = load.BATCH if ends == "OK" else 0
+    eventually("what is taken is counted", lambda: accepted(collector) == before + taken)
 
 
 def test_token_is_changed_without_a_restart(tmp_path: Path, tls: dict[str, str]) -> None:
@@ -234,15 +271,7 @@ def test_application_sends_over_agent_and_gateway_with_tls_all_the_way(
 ) -> None:
     """Standard variables are all that an application needs, and each hop shows its certificate."""
     folder = Path(tls["ETL_TLS_DIRECTORY"])
-    gateway, agent = (
-        Collector(tmp_path / name, configs=[PRODUCT / file for file in files])
-        for name, files in (
-            ("gateway", ("gateway.yaml", "security/receiver.yaml")),
-            ("agent", ("agent.yaml", "security/agent.yaml")),
-        )
-    )
-    gateway.variables.update(tls)
-    agent.variables.update(tls | {"ETL_GATEWAY_HOSTS": f"localhost:{gateway.ports['grpc']}"})
+    gateway, agent = agent_and_gateway(tmp_path, tls)
     port = agent.ports["grpc" if protocol == "grpc" else "http"]
     variables = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -263,6 +292,59 @@ def test_application_sends_over_agent_and_gateway_with_tls_all_the_way(
         eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
 
 
+def agent_and_gateway(
+    folder: Path, tls: dict[str, str], **of_the_agent: str
+) -> tuple[Collector, Collector]:
+    """Prepare both with the security profile, the agent with variables of its own."""
+    gateway, agent = (
+        Secured(folder / name, configs=[PRODUCT / file for file in files])
+        for name, files in (
+            ("gateway", ("gateway.yaml", "security/receiver.yaml")),
+            ("agent", ("agent.yaml", "security/agent.yaml")),
+        )
+    )
+    gateway.variables.update(tls)
+    hosts = {"ETL_GATEWAY_HOSTS": f"localhost:{gateway.ports['grpc']}"}
+    agent.variables.update(tls | hosts | of_the_agent)
+    return gateway, agent
+
+
+def test_token_that_gateways_refuse_costs_what_is_sent(tmp_path: Path, tls: dict[str, str]) -> None:
+    """What cannot be kept: to the agent's exporter the answer is final, and it says so."""
+    (tmp_path / "token").write_text("wrong")
+    gateway, agent = agent_and_gateway(
+        tmp_path, tls, ETL_GATEWAY_TOKEN_FILE=str(tmp_path / "token")
+    )
+    folder = Path(tls["ETL_TLS_DIRECTORY"])
+    failed = "otelcol_exporter_send_failed_spans"
+    with gateway, agent:
+        sender = Sender(folder, folder / "ca.crt", (folder / "token").read_text())
+        assert sender.send(agent.otlp_http) == 200
+        eventually(
+            "it is dropped", lambda: any(each.value for each in agent.ask.samples().get(failed, ()))
+        )
+        assert (accepted(gateway), agent.waiting()) == (0, 0)
+    assert "Unauthenticated" in agent.log.read_text()
+
+
+def test_agent_that_gateways_refuse_keeps_what_it_has(tmp_path: Path, tls: dict[str, str]) -> None:
+    """Its certificate is of another authority: nothing passes, until it has the right one."""
+    right = Path(tls["ETL_TLS_DIRECTORY"])
+    own = shutil.copytree(right, tmp_path / "own")
+    for name in ("client.crt", "client.key"):
+        shutil.copy(make(tmp_path / "other") / name, own / name)
+    gateway, agent = agent_and_gateway(tmp_path, tls, ETL_TLS_DIRECTORY=str(own))
+    with gateway, agent:
+        sender = Sender(right, right / "ca.crt", (right / "token").read_text())
+        assert sender.send(agent.otlp_http) == 200
+        eventually("it is refused", lambda: "tls: " in agent.log.read_text())
+        assert accepted(gateway) == 0
+        assert agent.waiting() > 0
+        agent.variables.update(tls)
+        agent.restart()
+        eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
+
+
 @pytest.mark.parametrize("file", configurations.BASES)
 def test_nothing_listens_beyond_this_machine(file: str, tmp_path: Path) -> None:
     """Without any setting the Collector's process has no socket that another machine reaches."""
@@ -275,3 +357,14 @@ def test_nothing_listens_beyond_this_machine(file: str, tmp_path: Path) -> None:
         sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
         listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
         assert listening == {"127.0.0.1"}
+
+
+def test_only_what_is_asked_to_listens_beyond_this_machine(tmp_path: Path) -> None:
+    """One variable opens one port; the others stay where they are."""
+    engine = Collector(tmp_path)
+    asked = engine.ports["grpc"]
+    engine.variables["ETL_OTLP_GRPC_ENDPOINT"] = f"0.0.0.0:{asked}"
+    with engine:
+        sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
+        listening = [each.laddr for each in sockets if each.status == psutil.CONN_LISTEN]
+    assert {address.port for address in listening if address.ip != "127.0.0.1"} == {asked}

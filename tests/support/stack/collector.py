@@ -91,7 +91,8 @@ class Collector(Engine):
 
     def waiting(self) -> float:
         """Return how many items wait in the queues of its exporters."""
-        return sum(self.ask.values("otelcol_exporter_queue_size", "exporter").values())
+        size = "otelcol_exporter_queue_size"
+        return sum(self.ask.values(size, "exporter", "data_type").values())
 
     def _places(self) -> dict[str, str]:
         def local(port: str) -> str:

@@ -28,6 +28,11 @@ FEW, SLOW = 60, 0.05
 PATIENT = 30.0
 """Seconds for what the queues have handed on to be found; less where something will be missing."""
 
+SPAN = {"resourceSpans": [{"scopeSpans": [{"spans": [
+    {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "x"}
+]}]}]}  # fmt: skip
+"""A request with one span, of nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -1,15 +1,26 @@
-"""Ports: free ones, and who listens on one."""
+"""Ports: free ones, and who listens on one.
+
+A port is chosen when an engine is made and taken when it starts, perhaps minutes later, and again
+after each stop. So it is given to one engine only: no process gets the ports of another one's
+blocks, and none gives one away twice.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 LOWEST, HIGHEST = 15_000, 32_000
+BLOCK = 200
+"""So many ports belong to one process, until it ends; then it takes another block."""
 """Below the ports that the system gives to clients (32768 and up on Linux).
 
 A client that tries again and again to reach a stopped server on a port of *that* range is one day
@@ -28,12 +39,34 @@ def choose(usual_ones: Mapping[str, int], *, usual: bool) -> dict[str, int]:
 
 def free(number: int) -> list[int]:
     """Return ports on which nobody listens, each one once."""
-    found: set[int] = set()
-    while len(found) < number:
-        port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- not a secret
-        if is_free(port):
-            found.add(port)
-    return list(found)
+    return [next(_ours) for _ in range(number)]
+
+
+def given() -> Iterator[int]:
+    """Return free ports, each one once, which no other process of the tests gets.
+
+    Raises:
+        RuntimeError: All blocks belong to processes that run.
+    """
+    folder = Path(tempfile.gettempdir()) / f"etl-telemetry-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    blocks = list(range(LOWEST, HIGHEST, BLOCK))
+    random.shuffle(blocks)
+    locks = []  # Open as long as this process: then the system takes its locks away.
+    for block in blocks:
+        lock = (folder / str(block)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        locks.append(lock)
+        yield from filter(is_free, range(block, block + BLOCK))
+    raise RuntimeError(f"No port from {LOWEST} to {HIGHEST} is left: see who locks {folder}/*.")
+
+
+_ours = given()
+"""The ports of this process."""
 
 
 def is_free(port: int) -> bool:
