@@ -35,6 +35,8 @@ STACKS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """The tests of the stack wait more than they compute; those that share a stack share a process."""
 UNITS = ("-n", "3", "--dist", "worksteal")
 """A third of them waits at any time. Whole files stay together: a module's server starts once."""
+NEWEST = "celery>=5.7"
+"""It pins python-dateutil to an old release: uv would take an old Celery, pip does not."""
 PIP_TOLD = {
     "index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "no-index": "UV_NO_INDEX",
     "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE",
@@ -52,11 +54,6 @@ def group(*names: str) -> list[str]:
     """Read the requirements of dependency groups (pip 23.2 has no `--group`)."""
     pyproject = nox.project.load_toml(ROOT / "pyproject.toml")
     return list(nox.project.dependency_groups(pyproject, *names))
-
-
-def for_tests() -> list[str]:
-    """Return what the tests need; Celery pins what others only bound, so uv must meet it first."""
-    return ["-r", str(PLATFORM / "requirements.txt"), *group("test")]
 
 
 def told_pip() -> dict[str, str]:
@@ -99,7 +96,7 @@ def install_wheel(session: nox.Session, *requirements: str, extra: str = "all") 
     wheel = build_wheel(session)
     if wheel is None:
         return
-    install(session, f"{wheel}[{extra}]", *requirements)
+    install(session, f"{wheel}[{extra}]", NEWEST, *requirements)
     # A reused environment (nox -r) holds a wheel of the same version: pip would keep it.
     install(session, "--force-reinstall", "--no-deps", str(wheel))
 
@@ -150,7 +147,7 @@ def engines(session: nox.Session) -> None:
 @nox.session
 def stack(session: nox.Session) -> None:
     """Run the tests against real engines; `-- up` leaves the stack running until Ctrl-C."""
-    install_wheel(session, *for_tests())
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     build_engines(session)
     if session.posargs[:1] == ["up"]:
         session.run(
@@ -173,7 +170,7 @@ def stack(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel; arguments go to pytest."""
-    install_wheel(session, *for_tests())
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     browser = not session.posargs or any("browser" in argument for argument in session.posargs)
     if browser and not has_program(session, "chromium", package="chromium"):
         session.error(
@@ -194,7 +191,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=["3.12", "3.13"])
 def compat(session: nox.Session) -> None:
     """Run on another Python what hangs on it: imports, functions, contexts, logging, processes."""
-    install_wheel(session, *for_tests())
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     rooms = ("logs", "pipelines", "runtime", "tracing")
     core = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "tests" / room for room in rooms)]
     # What is parsed or added up (config, redaction, the relay's store) is the same everywhere.
@@ -262,7 +259,7 @@ def bench(session: nox.Session) -> None:
         chosen, arguments = [n for n in scripts if n not in WITH_ENGINES], session.posargs
     else:
         chosen = [name]
-    install_wheel(session, *for_tests())
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     if not WITH_ENGINES.isdisjoint(chosen):
         build_engines(session)
     for each in chosen:
