@@ -67,16 +67,18 @@ def _wait_for(file: str, text: str) -> str:
     return f"while ! grep -qs {text} {file}; do sleep 0.05; done"
 
 
-def test_engines_build_beside_the_tests_and_the_other_steps_run_beside_the_stack(
+def test_engines_and_computing_run_beside_the_tests_and_the_demo_beside_the_stack(
     clone: Path,
 ) -> None:
     """Each of two waits for the other: in a row they would wait for ever."""
     process = _start(
         clone,
-        engines=f"{_wait_for('sessions.txt', 'lint')}; echo engines >> sessions.txt",
+        engines=f"{_wait_for('sessions.txt', 'demo')}; echo engines >> sessions.txt",
         stack=_wait_for("sessions.txt", "stack-seen"),
-        others=f'[ "$2" != demo ] || {{ {_wait_for("sessions.txt", "stack")}; '
-        "echo stack-seen >> sessions.txt; }",
+        others=f"""case "$2" in
+            tests) {_wait_for("sessions.txt", "build")};;
+            demo) {_wait_for("sessions.txt", "stack")}; echo stack-seen >> sessions.txt;;
+        esac""",
     )
 
     output = process.communicate(timeout=120)[0]
@@ -84,18 +86,20 @@ def test_engines_build_beside_the_tests_and_the_other_steps_run_beside_the_stack
     sessions = (clone / "sessions.txt").read_text().split()
     assert process.returncode == 0, output
     assert _summary(output) == sorted(f"ok {name}" for name in ("tests", *BESIDE, ENGINES, "stack"))
-    assert sessions[0] == "tests"
+    assert sessions.index("build") < sessions.index("demo")
     assert sessions.index("engines") < sessions.index("stack")
     assert list(clone.glob("etl-telemetry-ci.*")) == []
 
 
-def test_what_runs_beside_the_stack_is_shown_in_one_piece(clone: Path) -> None:
-    """Its output does not mix with that of the stack's tests."""
+def test_what_runs_beside_is_shown_in_one_piece(clone: Path) -> None:
+    """Its output does not mix with that of the tests."""
     output = _start(clone, stack="sleep 0.5; echo tested").communicate(timeout=120)[0]
 
     untimed = re.sub(r" +\d+ s +", " ", output)
-    assert "testing the stack\ntested\nok stack\n=== beside the stack\n=== lint:" in untimed
-    assert "lint works\nok lint\n=== types: .venv/bin/nox -s types\ntypes works\n" in untimed
+    assert "testing the stack\ntested\nok stack\n=== beside the tests\n=== lint:" in untimed
+    types = "=== types: nice -n 19 .venv/bin/nox -s types\ntypes works\n"
+    assert f"lint works\nok lint\n{types}" in untimed
+    assert "build works\nok build\n=== beside the stack\n=== demo:" in untimed
 
 
 def test_step_that_fails_fails_the_run_and_the_others_go_on(clone: Path) -> None:
@@ -124,14 +128,15 @@ def test_failed_build_fails_the_run_and_shows_its_log(clone: Path) -> None:
 @pytest.mark.parametrize("running", ["tests", "stack"])
 def test_end_of_the_run_ends_what_is_in_the_background(clone: Path, running: str) -> None:
     """A CI job that is cancelled leaves neither compilers nor steps beside the stack behind."""
-    forever = "echo $$ > beside.pid; while :; do sleep 0.1; done"
-    process = (
-        _start(clone, engines="sleep 600", others=forever)
-        if running == "tests"
-        else _start(clone, stack="sleep 600", others=f'[ "$2" != docs ] || {{ {forever}; }}')
+    forever = 'echo $$ > "$2.pid"; while :; do sleep 0.1; done'
+    beside = ("tests", "lint") if running == "tests" else ("docs", "demo")
+    process = _start(
+        clone,
+        **({"engines": "sleep 600"} if running == "tests" else {"stack": "sleep 600"}),
+        others=f'case "$2" in {"|".join(beside)}) {forever};; esac',
     )
     deadline = time.monotonic() + 60
-    wanted = [clone / "engines.pid", clone / "beside.pid"]
+    wanted = [clone / f"{name}.pid" for name in ("engines", *beside)]
     while not all(file.exists() and file.read_text() for file in wanted):
         assert time.monotonic() < deadline, "the steps did not start"
         time.sleep(0.05)
