@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,23 @@ def silenced(route: dict[str, Any]) -> Iterator[str]:
         if child["receiver"] != "platform" and not child.get("continue"):
             yield child["receiver"]
         yield from silenced(child)
+
+
+def keys(value: object) -> Iterator[str]:
+    """Find every key below a value."""
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+        if isinstance(inner, dict | list):
+            yield from keys(inner)
+
+
+def test_routes_and_silences_have_matchers() -> None:
+    """Not `match` and its like, which Alertmanager has given up."""
+    assert {"matchers", "source_matchers", "target_matchers"} <= set(keys(CONFIG))
+    assert [
+        key for key in keys(CONFIG) if re.fullmatch(r"((source|target)_)?match(_re)?", key)
+    ] == []
 
 
 def test_everything_reaches_the_platform() -> None:

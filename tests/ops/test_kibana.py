@@ -122,6 +122,16 @@ def test_events_that_are_asked_for_exist() -> None:
     assert {"user_login_failed"} <= audit <= AUDIT_EVENTS.keys()
 
 
+@pytest.mark.parametrize("board", OBJECTS.of("dashboard"))
+def test_documentation_shows_each_dashboard_and_says_who_drew_it(board: str) -> None:
+    """A picture with a caption that names matplotlib."""
+    page = REPOSITORY / "docs" / "how-to" / "kibana.md"
+    found = re.search(rf"!\[.+\]\((\S+/{board}\.png)\)\n\n\*(.+)\*", page.read_text())
+    assert found is not None
+    assert (page.parent / found[1]).read_bytes().startswith(b"\x89PNG")
+    assert found[2].endswith("drawn by matplotlib, not by Kibana.")
+
+
 def test_ids_stay() -> None:
     """Bookmarks, links from Jaeger and dashboards of others name them: a new name breaks them."""
     assert Counter((each["type"], each["id"]) for each in OBJECTS.all).most_common(1)[0][1] == 1

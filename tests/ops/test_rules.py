@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from etl_telemetry.ops import rules
@@ -58,6 +60,36 @@ def test_every_alert_has_what_a_woken_person_needs(alert: Alert) -> None:
 def test_no_number_is_told_in_a_form_that_nobody_reads(alert: Alert) -> None:
     """Without a form Prometheus writes 1.234567e+06, and people are woken by riddles."""
     assert "{{ $value }}" not in alert.summary + alert.description
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_a_share_of_events_needs_a_minimum_of_them(alert: Alert) -> None:
+    """One failure of one run is 100 %: what is divided by is compared with a number as well."""
+    flat = "".join(alert.expr.split())
+    for part, whole in promql.divisions(alert.expr):
+        assert promql.is_aggregated(part)
+        assert promql.is_aggregated(whole)
+        if any(
+            name.endswith("_total") for each in promql.selectors(whole) for name in each.metrics
+        ):
+            asked = "".join(whole.prettify().split())
+            assert re.search(rf"and{re.escape(asked)}>[\d.]+", flat), asked
+
+
+def test_up_is_asked_of_what_is_scraped_only() -> None:
+    """Who is pushed has no `up`: the one alert that may fire by it looks at a metric as well."""
+    by_up = {alert.name for alert in ALERTS if re.search(r"\bup\b", alert.expr)}
+    assert by_up == {"ServiceDown", "ObserverSilent", "CollectorDown"}
+    metrics = {
+        alert.name: {name for each in promql.selectors(alert.expr) for name in each.metrics}
+        for alert in ALERTS
+        if alert.name in by_up
+    }
+    assert metrics == {
+        "ServiceDown": {"up", "etl_platform_info", "etl_platform_info:minutes:count"},
+        "ObserverSilent": {"up", "observer_readings_total"},
+        "CollectorDown": {"up"},
+    }
 
 
 def test_every_runbook_belongs_to_an_alert() -> None:

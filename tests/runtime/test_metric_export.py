@@ -74,6 +74,26 @@ def test_a_new_series_of_a_counter_and_a_histogram_begins_with_zero() -> None:
     ]
 
 
+def test_a_zero_is_a_millisecond_before_its_value() -> None:
+    """Prometheus counts in milliseconds and keeps the first of two points at one time: the zero."""
+    captured: list[MetricsData] = []
+
+    class Capture(_Memory):
+        def export(self, metrics_data: MetricsData, **_: Any) -> MetricExportResult:  # type: ignore[override]
+            captured.append(metrics_data)
+            return MetricExportResult.SUCCESS
+
+    reader = ExportingReader(Capture(), ObservedSeries("observer"))
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
+    meter.create_counter("runs").add(1)
+    meter.create_histogram("seconds").record(1.5)
+    reader.collect()
+    for metric in captured[0].resource_metrics[0].scope_metrics[0].metrics:
+        zero, point = metric.data.data_points
+        assert point.time_unix_nano - zero.time_unix_nano >= 10**6
+        assert zero.start_time_unix_nano <= zero.time_unix_nano  # type: ignore[union-attr]
+
+
 def test_gauges_and_up_down_counters_get_no_zero() -> None:
     """A zero would be a value that was never true."""
     exporter, reader, meter = _meter()

@@ -17,10 +17,10 @@ from support.rules.case import labels, selector, series
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a panel of the telemetry's health shows."""
+    """What the first question of a panel shows."""
 
     panel: str
-    """Its title."""
+    """Its dashboard and its title."""
     why: str
     """What happened."""
     given: Mapping[str, str]
@@ -34,41 +34,42 @@ class Shown:
         return f"{self.panel}: {self.why}"
 
 
+_METRICS, _READING = "etl-health/Last metrics", "etl-health/Last reading"
 _ETL = selector("", labels(job="etl"))
 _ANY = selector("", labels())
 CASES = (
-    Shown("Last metrics", "an export a minute", {series("etl_platform_info"): "1x60"},
+    Shown(_METRICS, "an export a minute", {series("etl_platform_info"): "1x60"},
           "30m20s", {_ETL: 20}),
-    Shown("Last metrics", "silent for three hours, which is longer than a series is found",
+    Shown(_METRICS, "silent for three hours, which is longer than a series is found",
           {series("etl_platform_info"): "1x10"}, "190m", {_ETL: 180 * 60}),
-    Shown("Last metrics", "the last of two processes counts",
+    Shown(_METRICS, "the last of two processes counts",
           {series("etl_platform_info"): "1x10", series("etl_platform_info", "b"): "1x40"},
           "60m", {_ETL: 20 * 60}),
-    Shown("Last metrics", "taken away two days ago", {series("etl_platform_info"): "1x10"},
+    Shown(_METRICS, "taken away two days ago", {series("etl_platform_info"): "1x10"},
           "48h", {}),
-    Shown("Last reading", "the observer is gone since two hours",
+    Shown(_READING, "the observer is gone since two hours",
           {series("active_pipeline_runs"): "0x10"}, "130m", {_ANY: 120 * 60}),
-    Shown("Last reading", "another one took over",
+    Shown(_READING, "another one took over",
           {series("active_pipeline_runs"): "0x10",
            series("active_pipeline_runs", "b"): "_x20 3x40"},
           "60m", {_ANY: 0}),
+    Shown("etl-celery/Consumers and unacknowledged messages", "as RabbitMQ tells them",
+          {series("celery_queue_consumers", "observer", queue_name="a"): "2x10",
+           series("celery_queue_consumers", "observer", queue_name="b"): "0x10"},
+          "5m", {'{queue_name="a"}': 2, '{queue_name="b"}': 0}),
 )  # fmt: skip
 
 
-def expression(title: str) -> str:
-    """Return the PromQL of a panel, with everything chosen."""
-    (target,) = (
-        each
-        for each in grafana.targets("prometheus")
-        if each.board == "etl-health" and each.panel["title"] == title
-    )
+def expression(panel: str) -> str:
+    """Return the PromQL of a panel's first question, with everything chosen."""
+    (target,) = (each for each in grafana.targets("prometheus") if str(each) == f"{panel}/A")
     asked = target.asked["expr"]
     return grafana.put_in(asked, dict.fromkeys(grafana.variables_in(asked), ".*"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_silence_is_shown_for_a_day(case: Shown, tmp_path: Path) -> None:
-    """Also when its series are found no more."""
+def test_panel_shows_what_happened(case: Shown, tmp_path: Path) -> None:
+    """A silence is shown for a day, also when its series are found no more."""
     samples = [{"labels": k, "value": v} for k, v in case.expected.items()]
     asked = {"expr": expression(case.panel), "eval_time": case.at, "exp_samples": samples}
     test = {

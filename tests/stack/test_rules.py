@@ -122,8 +122,9 @@ def test_promtool_takes_each_file(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_alert_fires_when_it_should_and_only_then(name: str, tmp_path: Path) -> None:
-    """Firing, not firing, missing data, restarts and labels, each at least once."""
+    """Firing, not firing, missing data, restarts and labels, each at least once; its texts, too."""
     assert {case.kind for case in BY_ALERT[name]} == set(KINDS)
+    assert any(case.summary for case in BY_ALERT[name])
     for step in sorted({case.step for case in BY_ALERT[name]}):
         tests = [as_test(case) for case in BY_ALERT[name] if case.step == step]
         assert promtool(tmp_path, GROUP_OF[name], tests, alert=name) == ""

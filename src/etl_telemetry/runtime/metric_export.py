@@ -42,6 +42,11 @@ _SHORTLY_BEFORE = 60 * 10**9
 the hour at which Prometheus refuses a sample as too old, and with it the whole export."""
 
 
+_APART = 10**6
+"""One millisecond, in nanoseconds: Prometheus counts in them, keeps the first of two points at one
+time, and would refuse the value that comes right after its zero."""
+
+
 class ExportingReader(MetricReader):
     """Export at each `collect()`; `delivered` tells how the last one went."""
 
@@ -136,15 +141,15 @@ def _key(metric: Metric, scope: str, point: object) -> Hashable:
 def _zero(point: _Point) -> _Point:
     # No backend takes a point from long ago: a series that joins rebuilt ones is born now.
     at = max(point.start_time_unix_nano, point.time_unix_nano - _SHORTLY_BEFORE)
-    at = min(at, point.time_unix_nano - 1)
+    at = min(at, point.time_unix_nano - _APART)
+    begun = min(at, point.start_time_unix_nano)
+    point = dataclasses.replace(point, start_time_unix_nano=begun, time_unix_nano=at, exemplars=[])
     if isinstance(point, NumberDataPoint):
-        return dataclasses.replace(
-            point, value=type(point.value)(0), time_unix_nano=at, exemplars=[]
-        )
+        return dataclasses.replace(point, value=type(point.value)(0))
     # Of nothing there is no smallest and no largest: OTLP leaves them out.
-    empty: dict[str, Any] = {"count": 0, "sum": 0.0, "min": None, "max": None, "exemplars": []}
+    empty: dict[str, Any] = {"count": 0, "sum": 0.0, "min": None, "max": None}
     if isinstance(point, HistogramDataPoint):
         empty["bucket_counts"] = [0] * len(point.bucket_counts)
     else:
         empty |= {"zero_count": 0, "positive": _NO_BUCKETS, "negative": _NO_BUCKETS}
-    return dataclasses.replace(point, time_unix_nano=at, **empty)
+    return dataclasses.replace(point, **empty)

@@ -6,7 +6,7 @@ expressions, labels and texts are the committed ones.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -24,19 +24,27 @@ AT_ONCE = "1s"
 
 
 def prometheus(
-    folder: Path, *, collector: Collector, alertmanager: Alertmanager, at_once: Collection[str]
+    folder: Path,
+    *,
+    collector: Collector,
+    alertmanager: Alertmanager | None = None,
+    at_once: Collection[str],
+    file: str = "prometheus.yml",
+    shorter: Mapping[str, str] | None = None,
 ) -> Prometheus:
-    """Return a Prometheus with the product's rules, which tells `alertmanager` of alerts."""
+    """Return a Prometheus with the product's rules, which tells `alertmanager` of alerts.
+
+    `file` is the product's configuration; in the rules each text of `shorter` is replaced.
+    """
     made = folder / "prometheus-configuration"
     (made / "rules").mkdir(parents=True)
     (made / "targets").mkdir()
-    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    config = yaml.safe_load((FOLDER / file).read_text())
     config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     engine = Prometheus(folder)
-    targets = {
-        "alertmanager": alertmanager.ports["http"],
-        "collector": collector.ports["metrics"],
-    }
+    targets = {"collector": collector.ports["metrics"], "scrape": collector.ports["scrape"]}
+    if alertmanager is not None:
+        targets["alertmanager"] = alertmanager.ports["http"]
     for name, port in targets.items():
         text = yaml.safe_dump([{"targets": [f"127.0.0.1:{port}"]}])
         (made / "targets" / f"{name}.yml").write_text(text)
@@ -45,7 +53,10 @@ def prometheus(
             scrape["static_configs"] = [{"targets": [f"127.0.0.1:{engine.ports['http']}"]}]
     (made / "prometheus.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     for path in sorted((FOLDER / "rules").glob("*.yml")):
-        (made / "rules" / path.name).write_text(_sooner(path, at_once))
+        text = _sooner(path, at_once)
+        for old, new in (shorter or {}).items():
+            text = text.replace(old, new)
+        (made / "rules" / path.name).write_text(text)
     engine.config = made / "prometheus.yml"
     return engine
 
