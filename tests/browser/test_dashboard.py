@@ -1,6 +1,7 @@
 """The dashboard as a person sees it: in a real Chromium, against the example platform.
 
-With `ETL_TELEMETRY_PICTURES=1` the pictures of the documentation are written.
+`ETL_PICTURES=$PWD/docs/how-to/pictures` writes the pictures of the documentation. (Variables of the
+developer that begin with `ETL_TELEMETRY_` do not reach a test.)
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def fits(page: Page) -> None:
 
 def picture(page: Page, name: str) -> None:
     """Write a picture of the documentation where that is asked for; it must be there."""
-    target = PICTURES / name
-    if os.environ.get("ETL_TELEMETRY_PICTURES"):
+    target = Path(os.environ.get("ETL_PICTURES", PICTURES)) / name
+    if "ETL_PICTURES" in os.environ:
         width = page.viewport_size["width"] if page.viewport_size else 0
         clip = {"x": 0, "y": 0, "width": width, "height": 1_200}
         page.screenshot(path=target, clip=clip, full_page=True)
@@ -126,6 +127,23 @@ def test_a_user_sees_only_its_organization(browser: Browser, site: Any) -> None:
     with person(browser, site, "mia") as page:
         assert page.request.get(site.address + str(mine)).status == 200
         assert page.request.get(site.address + str(theirs)).status == 404
+
+
+def test_a_heading_orders_the_table(browser: Browser, site: Any) -> None:
+    """One click: most failed first, said by the heading too; a refresh leaves it so."""
+    with person(browser, site, "demo") as page:
+        page.locator("main table.wide thead a", has_text="Failed").click()
+        page.wait_for_url("**sort=-failed**")
+        heading = page.locator("main table.wide th[aria-sort]")
+        expect(heading).to_have_text("Failed")
+        expect(heading).to_have_attribute("aria-sort", "descending")
+        updated = page.locator("#updated").inner_text()
+        expect(page.locator("#updated")).not_to_have_text(updated)
+        told = page.locator("main table.wide tbody td:nth-child(6)").all_inner_texts()
+        failed = [int(number) for number in told]
+        assert failed[0] > 0
+        assert failed == sorted(failed, reverse=True)
+        accessible(page)
 
 
 def test_a_run_appears_while_somebody_looks(browser: Browser, site: Any) -> None:

@@ -330,3 +330,35 @@ for key, point in seen.points()["http.server.request.duration"].items():
         "flights/<str:carrier>/ 200 1",
         "None 400 1",
     ]
+
+
+def test_djangos_error_page_and_its_mail_tell_the_trace_id(project: Path) -> None:
+    """The debug page, and what the admins get where DEBUG is off."""
+    (project / "urls.py").write_text("""
+from django.urls import path
+
+def boom(request):
+    raise ValueError("no rows")
+
+urlpatterns = [path("boom/", boom)]
+""")
+    (project / "settings.py").write_text(
+        SETTINGS + 'ADMINS = [("Ann", "ann@a.example")]\n'
+        'EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"\n'
+    )
+    script = """
+import django
+django.setup()
+from django.conf import settings
+from django.core import mail
+from django.test import Client
+instrument()
+for debug in (True, False):
+    seen.clear()
+    settings.DEBUG = debug
+    page = Client(raise_request_exception=False).get("/boom/").content.decode()
+    (span,) = seen.spans()
+    told = page if debug else mail.outbox[-1].body
+    print("ETL_TELEMETRY_TRACE_ID" in told, f"{span.context.trace_id:032x}" in told)
+"""
+    assert run(script, project, DJANGO_SETTINGS_MODULE="settings") == ["True True", "True True"]

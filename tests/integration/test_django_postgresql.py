@@ -63,6 +63,15 @@ def told():
         for s in spans if s.name != "load"
     ]
 
+def measured():
+    return {{
+        name: sorted(
+            [*(value for _, value in key), getattr(point, "count", getattr(point, "value", None))]
+            for key, point in found.items()
+        )
+        for name, found in seen.points().items() if name.startswith("database.")
+    }}
+
 class Person(models.Model):
     mail = models.TextField()
     class Meta:
@@ -86,7 +95,14 @@ with tracer.start_as_current_span("load"), queries.Tally() as tally:
                 copy.write_row(["c"])
     with transaction.atomic():
         mails = list(Person.objects.values_list("mail", flat=True).iterator(2))
-print(json.dumps([len(mails), tally.number, told()]))
+sent = told()
+try:
+    with transaction.atomic():
+        raise KeyError
+except KeyError:
+    connection.close()
+connection.ensure_connection()
+print(json.dumps([len(mails), tally.number, sent, measured()]))
 with connection.cursor() as cursor:
     cursor.execute("DROP TABLE people_person")
 """
@@ -141,27 +157,43 @@ with connection.cursor() as cursor:
 print(json.dumps([found, truth]))
 """
 POOL = """
-import threading
+import threading, time
+begun, end = threading.Event(), threading.Event()
+
 def points():
     return {
         name: sorted([*(value for _, value in key), point.value] for key, point in found.items())
         for name, found in seen.points().items() if ".pool." in name
     }
 
+def told_at_last(name, expected):
+    last = time.monotonic() + 60
+    while points()[name] != expected:
+        assert time.monotonic() < last, points()
+        time.sleep(0.01)
+    return points()
+
 def work():
     connection.ensure_connection()
-    found.append(points())
+    begun.set()
+    end.wait(60)
     connection.close()
 
-found = [points()]
+nothing = points()
 connection.ensure_connection()
-threading.Thread(target=work).start()
-while len(found) < 2:
-    pass
+threads = [threading.Thread(target=work) for _ in range(2)]
+threads[0].start()
+begun.wait(60)
+both = points()
+threads[1].start()
+waiting = told_at_last("database.pool.waiting", [["default", 1]])
+end.set()
+for thread in threads:
+    thread.join()
 connection.close()
-found.append(points())
+idle = told_at_last("database.pool.connections", [["default", "idle", 2], ["default", "in_use", 0]])
 connection.close_pool()
-print(json.dumps(found))
+print(json.dumps([nothing, both, waiting, idle]))
 """
 
 
@@ -192,7 +224,7 @@ def sent(*statements: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 def test_every_way_to_send_a_statement_is_one_span(postgresql: str, driver: str) -> None:
-    """`executemany`, COPY, a server-side cursor: once each, with no value of any row."""
+    """`executemany`, COPY, a server-side cursor: once each, with no value of any row; measured."""
     assert run(WORK, postgresql, driver) == [
         5,
         5,
@@ -203,6 +235,21 @@ def test_every_way_to_send_a_statement_is_one_span(postgresql: str, driver: str)
             "COPY people_person (mail) FROM STDIN",
             'SELECT "people_person"."mail" AS "mail" FROM "people_person"',
         ),
+        {
+            "database.query.duration": [
+                ["default", "INSERT", "success", 2],
+                ["default", "SELECT", "success", 2],
+            ],
+            # How many rows a server-side cursor has is not known when its query is sent.
+            "database.rows": [["default", "INSERT", 3], ["default", "SELECT", 1]],
+            "database.connect.duration": [["default", "success", 1]],
+            "database.transactions": [["default", "committed", 1], ["default", "rolled_back", 1]],
+            "database.client.connections": [
+                ["default", "idle", 1],
+                ["default", "in_transaction", 0],
+                ["default", "in_use", 0],
+            ],
+        },
     ]
 
 
@@ -257,11 +304,16 @@ def test_the_server_tells_its_connections(postgresql: str, driver: str) -> None:
 
 def test_the_pool_of_django_is_told(postgresql: str) -> None:
     """Its connections, those that wait in it, and threads that wait for one."""
-    pool = {"min_size": 2, "max_size": 2, "timeout": 30}
-    nothing, both, one = run(POOL, postgresql, "psycopg", pool=pool)
+    pool = {"min_size": 2, "max_size": 2, "timeout": 60}
+    nothing, both, waiting, idle = run(POOL, postgresql, "psycopg", pool=pool)
+
+    def told(idle: int, in_use: int, waiting: int) -> dict[str, list[list[object]]]:
+        return {
+            "database.pool.connections": [["default", "idle", idle], ["default", "in_use", in_use]],
+            "database.pool.waiting": [["default", waiting]],
+        }
+
     assert nothing == {}
-    assert both == {
-        "database.pool.connections": [["default", "idle", 0], ["default", "in_use", 2]],
-        "database.pool.waiting": [["default", 0]],
-    }
-    assert one["database.pool.waiting"] == [["default", 0]]
+    assert both == told(0, 2, 0)
+    assert waiting == told(0, 2, 1)
+    assert idle == told(2, 0, 0)

@@ -79,6 +79,23 @@ class Pages(PortalCase):
         assert run.trace_id in text
         assert '<td class="number">544</td>' in text
 
+    def test_the_demos_login_opens_the_dashboard(self) -> None:
+        """Name and password that `seed` prints: the page and its JSON show what that user ran."""
+        client = CommittingClient()
+        assert client.login(username=self.world["username"], password=self.world["password"])
+        client.post("/pipelines/flights-yv-lga/run")
+        pipeline = Pipeline.objects.get(name="flights-yv-lga")
+        page = client.get("/monitoring/?q=yv-lga")
+        assert page.status_code == 200
+        assert f'href="/monitoring/pipelines/{pipeline.pk}/?window=24h">' in page.content.decode()
+        told = client.get("/monitoring/api/v1/system").json()
+        assert (told["system"]["total_runs"], told["success_rate"]) == (1, 1.0)
+        runs = client.get(f"/monitoring/api/v1/pipelines/{pipeline.pk}/runs").json()["rows"]
+        (run,) = PipelineRun.objects.all()
+        assert [(each["id"], each["status"], each["trigger"]) for each in runs] == [
+            (str(run.pk), "success", "manual")
+        ]
+
     def test_button_is_guarded_against_foreign_sites(self) -> None:
         """Without its CSRF token the form starts nothing."""
         client = CommittingClient(enforce_csrf_checks=True)

@@ -94,6 +94,21 @@ def test_too_many_are_told_when_to_come_again(configured: Any) -> None:
     assert 0 < int(response["Retry-After"]) <= 60
 
 
+def test_a_certificate_is_asked_for_besides_the_token(send: Send, configured: Any) -> None:
+    """By the headers of the proxy that was named, and of nobody else."""
+    headers, verified = {"X-SSL-Verify": "SUCCESS"}, {"HTTP_X_SSL_VERIFY": "SUCCESS"}
+    configured(alert_client_headers=headers, alert_proxies=("127.0.0.1",))
+    wrong = "wrong-token-0123456789"
+    assert send(payload(alert())) == (401, {"error": access.WRONG_CERTIFICATE})
+    assert send(payload(alert()), token=wrong, **verified) == (
+        401, {"error": access.UNKNOWN_SENDER},
+    )  # fmt: skip
+    assert send(payload(alert()), **verified)[0] == 200
+    configured(alert_client_headers=headers, alert_proxies=("10.0.0.1",))
+    assert send(payload(alert(2)), **verified) == (401, {"error": access.WRONG_PROXY})
+    assert len(news()) == 1
+
+
 def test_without_any_token_everything_is_refused(send: Send, configured: Any) -> None:
     """And the answer, which Alertmanager logs, says what to set."""
     configured(alert_tokens=())

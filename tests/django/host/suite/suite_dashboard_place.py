@@ -49,23 +49,36 @@ def test_now_is_what_the_observer_wrote_last(ann: Client, acme: Team) -> None:
 
 def test_observer_writes_what_its_board_tells() -> None:
     """All sources of a process that leads, in one row."""
-    from etl_telemetry.catalogue import ACTIVE_PIPELINE_RUNS, QUEUE_NAME, QUEUE_SIZE
+    from etl_telemetry.catalogue import (
+        ACTIVE_PIPELINE_RUNS,
+        DATABASE_CONNECTIONS,
+        DATABASE_TYPE,
+        QUEUE_NAME,
+        QUEUE_SIZE,
+    )
     from etl_telemetry.django.dashboard import now
     from etl_telemetry.observer import Alone, Observer, Reading, Source, board
 
-    def queues() -> list[Reading]:
-        return [Reading(QUEUE_SIZE, 7, {QUEUE_NAME: "etl"}), Reading(ACTIVE_PIPELINE_RUNS, 1)]
+    def shared() -> list[Reading]:
+        return [
+            Reading(QUEUE_SIZE, 7, {QUEUE_NAME: "etl"}),
+            Reading(ACTIVE_PIPELINE_RUNS, 1),
+            Reading(DATABASE_CONNECTIONS, 3, {DATABASE_TYPE: "postgresql"}),
+        ]
 
     now.keep(good_for=60)
     assert not Snapshot.objects.exists()
-    observer = Observer([Source("queues", queues)], lead=Alone())
+    observer = Observer([Source("shared", shared)], lead=Alone())
     try:
         assert observer.once()
         now.keep(good_for=60)
     finally:
         observer.release()
-        board.end("queues")
-    assert Snapshot.objects.get().readings == [["celery.queue.size", {"queue.name": "etl"}, 7]]
+        board.end("shared")
+    assert Snapshot.objects.get().readings == [
+        ["celery.queue.size", {"queue.name": "etl"}, 7],
+        ["database.connections.active", {"database.type": "postgresql"}, 3],
+    ]
 
 
 # --- What it costs, and where it stands ---
