@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management import BaseCommand, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -158,6 +160,25 @@ def test_end_is_audited_in_the_transaction_that_counts_it(
     assert audited() == [("pipeline_execution_finished", str(run.pk), details)]
     assert AuditRow.objects.get().trace_id == f"{root_context(str(run.pk)).trace_id:032x}"
     assert totals() == {("daily", "failed"): 1}
+
+
+def test_end_is_not_audited_as_the_act_of_who_drains(flow: Flow) -> None:
+    """Who triggered the run did it; where its row names nobody, nobody is known."""
+    user = User.objects.create(username="ann")
+    runs = running(flow, triggered_by=user), running(flow)
+    for run in runs:
+        finish_run(run, "success")
+
+    class Drain(BaseCommand):
+        def handle(self, *_: object, **__: object) -> None:
+            assert drainer().drain() == 2
+
+    call_command(Drain())
+    ends = AuditRow.objects.filter(name="pipeline_execution_finished").order_by("id")
+    assert list(ends.values_list("resource_id", "actor", "organization")) == [
+        (str(runs[0].pk), str(user.pk), "acme"),
+        (str(runs[1].pk), "unknown", "acme"),
+    ]
 
 
 def test_end_that_cannot_be_audited_is_counted(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
