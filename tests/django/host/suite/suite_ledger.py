@@ -175,9 +175,11 @@ def test_end_is_not_audited_as_the_act_of_who_drains(flow: Flow) -> None:
 
     call_command(Drain())
     ends = AuditRow.objects.filter(name="pipeline_execution_finished").order_by("id")
-    assert list(ends.values_list("resource_id", "actor", "organization")) == [
-        (str(runs[0].pk), str(user.pk), "acme"),
-        (str(runs[1].pk), "unknown", "acme"),
+    assert [
+        (row.resource_id, row.actor, row.organization, row.told.get("triggered_by")) for row in ends
+    ] == [
+        (str(runs[0].pk), str(user.pk), "acme", str(user.pk)),
+        (str(runs[1].pk), "unknown", "acme", None),
     ]
 
 
@@ -222,12 +224,22 @@ def test_ends_of_a_batch_are_audited_at_once(flow: Flow, monkeypatch: pytest.Mon
 
 
 def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order in which they were written, none left."""
+    """In the order in which they were written, whenever each began and ended; none left."""
     monkeypatch.setattr(counting, "BATCH", 3)
     monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 3)
-    for _ in range(8):
-        finish_run(running(flow).pk, "success")
+    told: list[str] = []
+    tell = report.finished
+
+    def finished(how: report.Finish, **options: Any) -> None:
+        told.append(how.run.id)
+        tell(how, **options)
+
+    monkeypatch.setattr(report, "finished", finished)
+    runs = [running(flow) for _ in range(8)]
+    for number, run in enumerate(reversed(runs)):
+        finish_run(run, "success", finished_at=run.begun + timedelta(seconds=number * 37 % 8))
     assert drainer().drain() == 8
+    assert told == [str(run.pk) for run in reversed(runs)]
     assert totals() == {("daily", "success"): 8}
     assert set(RunEnd.objects.values_list("stage", flat=True)) == {RunEnd.REPORTED}
 
