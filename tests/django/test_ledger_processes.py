@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,23 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from etl_telemetry.viewer.query import Query
 from support.host import HOST, PATIENCE, Host
+from support.ledger import END_THREE, counted, durations, fresh, made, process, roots, said, table
 from support.postgresql import postgresql
 from support.process import receiving
 
 __all__ = ["postgresql"]
 
-LEDGER = {"ETL_TELEMETRY_SERVICE_INSTANCE_ID": "ledger", "ETL_TELEMETRY_DEADLINE": "30"}
 ONCE = (
     "from django.core.management import call_command\ncall_command('telemetry_ledger', once=True)"
 )
 """A round of the command."""
-END_THREE = """
-import acts
-for status in ("success", "failed", "failed"):
-    acts.end(acts.start(), status)
-"""
 POINTS = {
     "before it counts": "count._add = acts.die",
     "counted, not committed": "count._add = acts.then_die(count._add)",
@@ -47,7 +39,6 @@ import acts
 from etl_telemetry import setup
 from etl_telemetry.django.ledger import count, drain
 """
-Counts = dict[str, int]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -55,55 +46,11 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     """Give a host with tables, on each database, whose processes export to a receiver."""
     databases = {"default": "host.sqlite3"}
     if request.param == "postgresql":
-        databases = {"default": _fresh(request.getfixturevalue("postgresql"), tmp_path)}
+        databases = {"default": fresh(request.getfixturevalue("postgresql"), tmp_path)}
     return made(tmp_path, databases)
 
 
-def _fresh(url: str, folder: Path) -> str:
-    """Make a database of its own on a server; return its URL."""
-    import psycopg2
-
-    name = f"host_{os.getpid()}_{time.monotonic_ns()}"
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    connection.close()
-    path, _, query = url.partition("?")
-    return f"{path.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
-
-
-def made(folder: Path, databases: dict[str, str]) -> Host:
-    """Return a host whose tables are there."""
-    found = Host(folder, databases, dict(LEDGER))
-    found.migrate(OTEL_SDK_DISABLED="true")
-    return found
-
-
-def table(host: Host, using: str = "default") -> tuple[Counts, int]:
-    """Return what the host's table says: ended runs by status, and how many wait in the outbox."""
-    told = json.loads(host.script(f"import acts; acts.table({using!r})", OTEL_SDK_DISABLED="true"))
-    return told["ended"], told["waiting"]
-
-
-def counted(query: Query) -> Counts:
-    """Return what a receiver knows that adds up what a series had before each of its restarts."""
-    found = query.sum_latest("pipeline.executions", by=("status",))
-    return {str(key[0]): int(value) for key, value in found.items() if value}
-
-
-def durations(query: Query) -> dict[str, tuple[int, float]]:
-    """Return count and sum of the histogram, by status."""
-    found = query.sum_latest("pipeline.execution.duration", by=("status",))
-    return {str(key[0]): (value.count, value.sum) for key, value in found.items() if value.count}
-
-
-def roots(query: Query) -> dict[str, int]:
-    """Return how often the root span of each run arrived."""
-    spans = query.spans(name="pipeline run daily", limit=None)
-    return {str(span.attributes["pipeline.run.id"]): span.received for span in spans}
-
-
+@pytest.mark.timeout(900)
 def test_counts_equal_the_table_wherever_the_drainer_is_killed(host: Host) -> None:
     """Killed with -9 at any point; counters, durations and root spans are those of the table."""
     with receiving() as (receiver, query):
@@ -145,22 +92,7 @@ def test_series_begins_with_a_zero_in_whichever_process_exports_it_first(tmp_pat
         assert values["failed"].count(0) == values["success"].count(0) == 1
 
 
-@contextmanager
-def process(host: Host, *words: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process while the block runs; kill it afterwards."""
-    log = (host.folder / "process.log").open("ab")
-    running = subprocess.Popen(
-        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", *words],
-        cwd=HOST, env=host.environment(**variables), stdout=log, stderr=log,
-    )  # fmt: skip
-    log.close()
-    try:
-        yield running
-    finally:
-        running.kill()
-        running.wait(PATIENCE)
-
-
+@pytest.mark.timeout(900)
 def test_many_workers_and_a_drainer_that_is_killed_again_and_again(host: Host) -> None:
     """Runs end in every way, some roll back; at the end everything equals the table."""
     with receiving() as (receiver, query):
@@ -184,14 +116,14 @@ def test_many_workers_and_a_drainer_that_is_killed_again_and_again(host: Host) -
             end = time.monotonic() + PATIENCE
             # Bulk updates are found by the first look of each process.
             while table(host)[1] or counted(query) != table(host)[0]:
-                assert time.monotonic() < end, (table(host), counted(query), _log(host))
-                assert running.poll() is None, _log(host)
+                assert time.monotonic() < end, (table(host), counted(query), said(host))
+                assert running.poll() is None, said(host)
             # All may have been told by the one before: then this one has hardly begun.
             while not _listens(running.pid):
-                assert time.monotonic() < end, _log(host)
+                assert time.monotonic() < end, said(host)
                 time.sleep(0.05)
             running.terminate()
-            assert running.wait(PATIENCE) == 0, _log(host)
+            assert running.wait(PATIENCE) == 0, said(host)
         ended, waiting = table(host)
         assert (counted(query), waiting) == (ended, 0)
         assert {status: count for status, (count, _) in durations(query).items()} == ended
@@ -215,10 +147,6 @@ def _listens(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def _log(host: Host) -> str:
-    return (host.folder / "process.log").read_text()
-
-
 def test_stopped_drainer_reports_what_ended_last(tmp_path: Path) -> None:
     """Told to stop, it looks once more: what the others ended at their end is not left behind."""
     host = made(tmp_path, {"default": "host.sqlite3"})
@@ -228,12 +156,12 @@ def test_stopped_drainer_reports_what_ended_last(tmp_path: Path) -> None:
         with process(host, *drain, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address) as running:
             end = time.monotonic() + PATIENCE
             while sum(counted(query).values()) < 3:
-                assert time.monotonic() < end, _log(host)
-                assert running.poll() is None, _log(host)
+                assert time.monotonic() < end, said(host)
+                assert running.poll() is None, said(host)
                 time.sleep(0.1)
             host.script(END_THREE, OTEL_SDK_DISABLED="true")
             running.terminate()
-            assert running.wait(PATIENCE) == 0, _log(host)
+            assert running.wait(PATIENCE) == 0, said(host)
         assert (counted(query), table(host)[1]) == ({"success": 2, "failed": 4}, 0)
         assert query.series("pipeline.last_success.timestamp") == []  # The observer tells it.
 
@@ -260,7 +188,7 @@ print(client.get(f"/finish/{run.pk}/").content.decode())
 
 def test_several_databases_are_one_series(tmp_path: Path, postgresql: str) -> None:
     """Each has its own outbox, in the transaction of its runs; what is exported is their sum."""
-    databases = {"default": "host.sqlite3", "second": _fresh(postgresql, tmp_path)}
+    databases = {"default": "host.sqlite3", "second": fresh(postgresql, tmp_path)}
     host = made(tmp_path, databases)
     both = END_THREE + "acts.end(acts.start('second'), 'success', 'second')\n"
     with receiving() as (receiver, query):
@@ -323,19 +251,9 @@ def test_runs_that_end_while_a_column_lacks_are_found_afterwards(host: Host) -> 
         assert table(host) == (counted(query), 0) == ({"success": 1, "failed": 2}, 0)
 
 
-def test_command_needs_a_fixed_identity_and_telemetry(tmp_path: Path) -> None:
-    """Else each restart would be another writer of the same sums, or nobody would hear of them."""
-    host = Host(tmp_path)
-    done = host.run("manage.py", "telemetry_ledger", "--once")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (
-        1,
-        (
-            "CommandError: This process continues the series of the one before it: give it a fixed "
-            "identity, for instance ETL_TELEMETRY_SERVICE_INSTANCE_ID=ledger (in its environment "
-            "only)."
-        ),
-    )
-    done = host.run("manage.py", "telemetry_ledger", "--once", OTEL_SDK_DISABLED="true")
+def test_command_needs_telemetry(tmp_path: Path) -> None:
+    """Else nobody would hear of what it counts."""
+    done = Host(tmp_path).run("manage.py", "telemetry_ledger", "--once", OTEL_SDK_DISABLED="true")
     assert (done.returncode, done.stderr) == (
         1, "CommandError: Telemetry is switched off: what ended stays in the outbox.\n",
     )  # fmt: skip

@@ -214,7 +214,7 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_interrupted_demo_leaves_nothing_running(
     started: subprocess.Popen[str], number: signal.Signals, code: int
 ) -> None:
-    """Ctrl-C and SIGTERM stop web, worker with children, beat, ledger, observer and broker."""
+    """Ctrl-C and SIGTERM stop web, worker with children, beat, observer and broker."""
     family = psutil.Process(started.pid).children(recursive=True)
     assert len(family) >= 5
     started.send_signal(number)

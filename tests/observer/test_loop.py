@@ -220,3 +220,24 @@ def test_once_waits_for_nobody_longer_than_it_may_take(seen: Telemetry, board: B
     hung = {"observer.source": "runs", "reason": "no answer within 0.1 s"}
     assert Event("observer_source_failed", "WARNING", hung) in events
     assert (other.reads, value(seen)) == (1, 1)
+
+
+def test_sources_are_closed_while_the_lead_is_still_held(seen: Telemetry, board: Board) -> None:
+    """What they tell at their end is this observer's; one that fails keeps no other from it."""
+    closed: list[bool] = []
+
+    def fail() -> None:
+        raise RuntimeError("gone")
+
+    truth = Truth()
+    sources = [
+        Source("broken", truth.read, close=fail),
+        truth.source(),
+        Source("held", truth.read, close=lambda: closed.append(board.leads)),
+    ]
+    lead = Switch()
+    observer = Observer(sources, lead=lead)
+    assert observer.once()
+    assert closed == []
+    observer.release()
+    assert (closed, lead.released, board.leads) == ([True], 1, False)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricExportResult,
     MetricsData,
 )
+from opentelemetry.sdk.resources import Resource
 
 from etl_telemetry import guard
 from etl_telemetry.catalogue import METRICS
@@ -28,6 +29,9 @@ from etl_telemetry.metrics.rebuild import reset_after_fork
 from etl_telemetry.runtime.metric_export import ExportingReader
 from etl_telemetry.runtime.observed import ObservedSeries
 
+PROCESS = {
+    "service.name": "shop", "service.instance.id": "7", "host.name": "a", "process.pid": 1,
+}  # fmt: skip
 SINCE = 1_760_000_000
 BOUNDS = list(METRICS["pipeline.execution.duration"].buckets or ())
 
@@ -77,9 +81,10 @@ class Process:
     def __init__(self) -> None:
         self.memory = Memory()
         self.reader = ExportingReader(self.memory, ObservedSeries("observer"))
-        meter = MeterProvider([self.reader], shutdown_on_exit=False).get_meter("etl_telemetry")
-        self.runs = meter.create_counter("pipeline.executions")
-        self.seconds = meter.create_histogram(
+        provider = MeterProvider([self.reader], resource=Resource(PROCESS), shutdown_on_exit=False)
+        self.meter = provider.get_meter("etl_telemetry")
+        self.runs = self.meter.create_counter("pipeline.executions")
+        self.seconds = self.meter.create_histogram(
             "pipeline.execution.duration", explicit_bucket_boundaries_advisory=BOUNDS
         )
 
@@ -124,6 +129,35 @@ def test_totals_replace_the_sums_of_the_process(process: Process) -> None:
     assert count.start_time_unix_nano == took.start_time_unix_nano == SINCE * 10**9
     assert (took.count, took.sum, took.min, took.max) == (2, 8.0, None, None)
     assert (took.bucket_counts, took.explicit_bounds) == ([1, 0, 1, *[0] * 7], BOUNDS)
+
+
+def test_totals_leave_under_an_instance_id_of_their_own(process: Process) -> None:
+    """Whichever process has them: nothing else that tells of one process goes along."""
+    process.meter.create_counter("connector.operations").add(1)
+    publish_run_totals([total()], since=SINCE, lifetime=60, instance_id="ledger")
+    process.reader.collect()
+    prolong_run_totals(60)
+    process.reader.collect()
+    assert process.memory.data is not None
+    told = [
+        (
+            dict(one.resource.attributes),
+            [m.name for scope in one.scope_metrics for m in scope.metrics],
+        )
+        for one in process.memory.data.resource_metrics
+    ]
+    assert told == [
+        (PROCESS, ["connector.operations"]),
+        (
+            {"service.name": "shop", "service.instance.id": "ledger"},
+            ["pipeline.executions", "pipeline.execution.duration"],
+        ),
+    ]
+    publish_run_totals([], since=SINCE, lifetime=0, instance_id="ledger")
+    process.reader.collect()
+    assert [dict(one.resource.attributes) for one in process.memory.data.resource_metrics] == [
+        PROCESS
+    ]
 
 
 def test_series_that_never_left_a_process_gets_a_zero_first(process: Process) -> None:

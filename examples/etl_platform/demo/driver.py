@@ -39,7 +39,7 @@ def run(options: Options, console: Console) -> int:
     (options.data / "logs").mkdir()
     with telemetry(options) as (query, endpoint), platform(options, endpoint=endpoint) as fleet:
         console.print(f"Data, store and logs: {options.data}", style="dim")
-        with console.status("Starting: broker, database, observer, ledger, worker, beat, web"):
+        with console.status("Starting: broker, database, observer, worker, beat, web"):
             services.start_broker(fleet, options)
             seeded = services.prepare(fleet)
             services.start(fleet, options)

@@ -70,10 +70,9 @@ def start_broker(fleet: Fleet, options: Options) -> None:
 
 
 def start(fleet: Fleet, options: Options) -> None:
-    """Start observer, ledger, worker, beat and web; return when the web server answers."""
+    """Start observer, worker, beat and web; return when the web server answers."""
     # First, so that they are stopped last, and see how the others end.
     fleet.start("observer", PYTHON, "manage.py", "telemetry_observer", "--interval", "2")
-    fleet.start("ledger", PYTHON, "manage.py", "telemetry_ledger", "--interval", "0.5")
     start_worker(fleet)
     schedule = str(options.data / "beat.pid")
     fleet.start("beat", *CELERY, "beat", "--pidfile", schedule, "--loglevel", "INFO")

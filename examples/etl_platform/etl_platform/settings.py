@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from etl_platform import environment
@@ -141,6 +140,3 @@ ETL_TELEMETRY: dict[str, object] = {
     # The pipelines call the platform's own API: such a request goes on in its caller's trace.
     "TRUSTED_NETWORKS": ["127.0.0.0/8", "::1"],
 }
-if sys.argv[1:2] == ["telemetry_ledger"]:
-    # It continues the series of the one before it.
-    ETL_TELEMETRY["SERVICE_INSTANCE_ID"] = "ledger"

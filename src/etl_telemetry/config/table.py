@@ -248,6 +248,9 @@ class Config:
     observer_instance_id: str = setting(TEXT, default="observer")
     """`service.instance.id` of what the observer reports, the same whichever process does. Only
     where two deployments share service name and backend does each need its own."""
+    ledger_instance_id: str = setting(TEXT, default="ledger")
+    """`service.instance.id` of what the ledger of runs has counted, the same whichever process
+    drains it. As above."""
     observer_interval: float = setting(SECONDS, default=15.0)
     """Seconds between two readings of a source of the observer."""
     observer_queues: tuple[str, ...] = setting(_NAMES, default=())

@@ -34,6 +34,7 @@ def sources(config: Config) -> list[Source]:
         found.append(Source("periodic_tasks", tasks.read))
     if mapping.usable():
         found.append(Source("runs", _runs))
+        found.append(_ledger())
     if config.audit_table:
         found.append(Source("audit", _audit))
     if mapping.usable():
@@ -59,6 +60,16 @@ def _runs() -> Iterator[Reading]:
     ):
         for (pipeline, organization), value in by_pipeline.items():
             yield Reading(metric, value, {PIPELINE_NAME: pipeline, ORGANIZATION: organization})
+
+
+def _ledger() -> Source:
+    """Return the source that drains the ledger."""
+    from etl_telemetry.django.ledger import source  # Models, see above.
+
+    kept = source.LedgerSource()
+    return Source(
+        "ledger", kept.read, interval=source.INTERVAL, timeout=source.TIMEOUT, close=kept.close
+    )
 
 
 def _audit() -> Iterator[Reading]:

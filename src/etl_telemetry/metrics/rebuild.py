@@ -8,7 +8,7 @@ Its sums begin where the ledger begins, in each process anew: the series goes on
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -19,8 +19,8 @@ from etl_telemetry.catalogue import (
     DropReason,
     RunStatus,
 )
-from etl_telemetry.metrics.record import Seconds, record_pipeline_execution
-from etl_telemetry.metrics.totals import withdraw_run_totals
+from etl_telemetry.metrics.record import Seconds, record_pipeline_execution, run_labels
+from etl_telemetry.metrics.totals import Labels, withdraw_run_totals
 
 Execution = tuple[str, str, RunStatus | str, Seconds | None]
 """Pipeline, organization, status and duration of a run that was counted before."""
@@ -32,7 +32,8 @@ class _Rebuilt:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.begins: dict[str, int] = {}
-        self.anything = False
+        self.series: dict[str, set[Labels]] = {}
+        """Labels of the series that were brought back, by metric."""
 
 
 _state = _Rebuilt()
@@ -60,18 +61,27 @@ def rebuild_pipeline_executions(executions: Iterable[Execution], *, since: datet
         for row in rows:
             with guard.absorb("counting a row of the ledger", reason=DropReason.INVALID_VALUE):
                 record_pipeline_execution(*row)
+                _note(*row)
                 number += 1
         for metric in (PIPELINE_EXECUTIONS, PIPELINE_EXECUTION_DURATION):
             _state.begins[metric.name] = int(begin * 1e9)
-        _state.anything = number > 0
     return number
+
+
+def _note(
+    pipeline: str, organization: str, status: RunStatus | str, duration: Seconds | None = None
+) -> None:
+    labels = frozenset(run_labels(pipeline, organization, status).items())
+    _state.series.setdefault(PIPELINE_EXECUTIONS.name, set()).add(labels)
+    if duration is not None:
+        _state.series.setdefault(PIPELINE_EXECUTION_DURATION.name, set()).add(labels)
 
 
 def reset_after_fork() -> None:
     """Forget the past in a forked child: it is its parent's."""
     _state.lock = threading.RLock()
     _state.begins = {}
-    _state.anything = False
+    _state.series = {}
     withdraw_run_totals()
 
 
@@ -80,9 +90,9 @@ def begin_of(metric: str) -> int | None:
     return _state.begins.get(metric)
 
 
-def goes_on(metric: str) -> bool:
-    """Say whether series of a metric were brought back: an empty ledger brings none."""
-    return _state.anything and metric in _state.begins
+def goes_on(metric: str) -> Collection[Labels]:
+    """Return the labels of the series of a metric that were brought back; others are new."""
+    return _state.series.get(metric, frozenset())
 
 
 @contextmanager

@@ -67,13 +67,18 @@ def record_pipeline_execution(
     >>> record_pipeline_execution("daily", "acme", "success", 12.5)
     """
     with guard.absorb("record_pipeline_execution"):
-        labels = {
-            PIPELINE_NAME: bounded(PIPELINE_NAME, pipeline),
-            STATUS: status_of(status, RunStatus),
-            ORGANIZATION: bounded(ORGANIZATION, organization),
-        }
+        labels = run_labels(pipeline, organization, status)
         counter(PIPELINE_EXECUTIONS.name).add(1, labels)
         observe(PIPELINE_EXECUTION_DURATION, duration, labels)
+
+
+def run_labels(pipeline: object, organization: object, status: object) -> dict[str, str]:
+    """Return the labels of the series that a run belongs to."""
+    return {
+        PIPELINE_NAME: bounded(PIPELINE_NAME, pipeline),
+        STATUS: status_of(status, RunStatus),
+        ORGANIZATION: bounded(ORGANIZATION, organization),
+    }
 
 
 def record_task_execution(

@@ -10,24 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from etl_telemetry import guard
-from etl_telemetry.catalogue import (
-    ORGANIZATION,
-    PIPELINE_EXECUTION_DURATION,
-    PIPELINE_EXECUTIONS,
-    PIPELINE_NAME,
-    STATUS,
-    RunStatus,
-)
+from etl_telemetry.catalogue import PIPELINE_EXECUTION_DURATION, PIPELINE_EXECUTIONS
 from etl_telemetry.metrics.instruments import counter, histogram
-from etl_telemetry.metrics.labels import bounded, status_of
+from etl_telemetry.metrics.record import run_labels
 
 RUN_METRICS = (PIPELINE_EXECUTIONS.name, PIPELINE_EXECUTION_DURATION.name)
 """The metrics whose numbers a ledger keeps."""
-Labels = frozenset[tuple[str, object]]
+Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,8 @@ class Snapshot:
     """When the ledger began, in Unix nanoseconds."""
     until: float
     """Reading of the monotonic clock after which another process may be the one that reports."""
+    instance_id: str | None = None
+    """`service.instance.id` under which they leave; None for that of this process."""
 
     @property
     def expired(self) -> bool:
@@ -77,13 +72,15 @@ class _Published:
 _published = _Published()
 
 
-def publish_run_totals(totals: Iterable[RunTotal], *, since: float, lifetime: float) -> None:
+def publish_run_totals(
+    totals: Iterable[RunTotal], *, since: float, lifetime: float, instance_id: str | None = None
+) -> None:
     """Export these totals from now on instead of what this process has counted itself.
 
-    For the one process that reports runs, which needs a fixed `service_instance_id`. Call it
-    again before `lifetime` seconds have passed: afterwards this process says nothing of these
-    metrics, since another one may have taken over. `since` is when the ledger
-    began, in Unix seconds, the same in each process.
+    For the one process that reports runs. Call it again before `lifetime` seconds have passed:
+    afterwards this process says nothing of these metrics, since another one may have taken
+    over. `since` is when the ledger began, in Unix seconds, the same in each process. So is
+    `instance_id`, under which they leave: else `service_instance_id` must be fixed.
 
     >>> total = RunTotal("daily", "acme", "success", 2, 25.0, (0, 0, 0, 2, *[0] * 6), True)
     >>> publish_run_totals([total], since=1.76e9, lifetime=15.0)
@@ -92,14 +89,16 @@ def publish_run_totals(totals: Iterable[RunTotal], *, since: float, lifetime: fl
     with guard.absorb("publishing the totals of a ledger"):
         merged: dict[Labels, RunTotal] = {}
         for total in totals:
-            labels = _labels(total)
+            labels = run_labels(total.pipeline, total.organization, total.status)
             key = frozenset(labels.items())
-            if key not in merged:
-                _make_series(labels)
             merged[key] = _added(merged.get(key), total)
+        until = time.monotonic() + lifetime
         _published.snapshot = Snapshot(
-            MappingProxyType(merged), int(since * 1e6) * 1_000, time.monotonic() + lifetime
+            MappingProxyType(merged), int(since * 1e6) * 1_000, until, instance_id
         )
+        # Afterwards: without the totals, a collection would export them at zero.
+        for key in merged:
+            _make_series(dict(key))
 
 
 def prolong_run_totals(lifetime: float) -> None:
@@ -109,7 +108,7 @@ def prolong_run_totals(lifetime: float) -> None:
     """
     was = _published.snapshot
     if was is not None:
-        _published.snapshot = Snapshot(was.by_labels, was.since_ns, time.monotonic() + lifetime)
+        _published.snapshot = replace(was, until=time.monotonic() + lifetime)
 
 
 def withdraw_run_totals() -> None:
@@ -120,14 +119,6 @@ def withdraw_run_totals() -> None:
 def published() -> Snapshot | None:
     """Return what is published, expired or not; None where nothing is."""
     return _published.snapshot
-
-
-def _labels(total: RunTotal) -> dict[str, str]:
-    return {
-        PIPELINE_NAME: bounded(PIPELINE_NAME, total.pipeline),
-        STATUS: status_of(total.status, RunStatus),
-        ORGANIZATION: bounded(ORGANIZATION, total.organization),
-    }
 
 
 def _make_series(labels: dict[str, str]) -> None:

@@ -63,7 +63,9 @@ class Observer:
         return True
 
     def release(self) -> None:
-        """Withdraw, and let another observer take over."""
+        """Close the sources, withdraw, and let another observer take over."""
+        for watch in self._watches:
+            watch.close()
         board.withdraw()
         with guard.absorb("the lead of the observer"):
             self._lead.release()
@@ -140,6 +142,12 @@ class _Watch:
             if self._failed:
                 self._failed = False
                 _log.info("observer_source_recovered", extra={OBSERVER_SOURCE: self._source.name})
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        if self._source.close is not None:
+            with _quietly(), guard.absorb(f"closing the source {self._source.name}"):
+                self._source.close()
 
     def _work(self, leading: threading.Event, stop: threading.Event) -> None:
         interval = _INTERVAL if self._source.interval is None else self._source.interval

@@ -49,3 +49,6 @@ class Source:
     """Seconds between two readings; None for those of the observer (`observer_interval`)."""
     timeout: float = 10.0
     """Seconds that one reading may take; past them the series end, until it has come back."""
+    close: Callable[[], object] | None = None
+    """Give back what is held from one reading to the next, once, where the observer ends in order.
+    A reading may be under way on its thread."""

@@ -29,6 +29,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from etl_telemetry.metrics import goes_on
+from etl_telemetry.metrics.totals import Snapshot, published
 from etl_telemetry.runtime import totals
 from etl_telemetry.runtime.continued import with_begins
 from etl_telemetry.runtime.observed import ObservedSeries
@@ -72,8 +73,10 @@ class ExportingReader(MetricReader):
         own = with_begins(metrics_data)
         if self._merge is not None:
             own = self._merge(own, self._instrument_class_temporality)
-        data = _with_zeros(totals.with_totals(own), self._seen, new, self._continued)
-        data = self._observed.apart(data)
+        ledger = published()  # Once: it may change meanwhile.
+        own = totals.with_totals(own, ledger)
+        data = _with_zeros(own, self._seen, new, self._continued, ledger)
+        data = self._observed.apart(totals.apart(data, ledger))
         result = self._exporter.export(data, timeout_millis=timeout_millis)
         self.delivered = result is MetricExportResult.SUCCESS
         self._observed.delivered(everything=self.delivered)
@@ -86,7 +89,11 @@ class ExportingReader(MetricReader):
 
 
 def _with_zeros(
-    data: MetricsData, seen: set[Hashable], new: set[Hashable], continued: set[str]
+    data: MetricsData,
+    seen: set[Hashable],
+    new: set[Hashable],
+    continued: set[str],
+    ledger: Snapshot | None,
 ) -> MetricsData:
     """Return `data` with a zero point before the first point of each series not in `seen`."""
     resources = []
@@ -94,11 +101,12 @@ def _with_zeros(
         scopes = []
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                known = totals.announced(metric)
-                if goes_on(metric.name) and metric.name not in continued:
+                known = totals.announced(metric, ledger)
+                past = goes_on(metric.name)
+                if past and metric.name not in continued:
                     # What a ledger brought back was exported by the process before.
                     continued.add(metric.name)
-                    known = metric.data.data_points
+                    known = [p for p in metric.data.data_points if _labels(p) in past]
                 seen.update(_key(metric, scope.scope.name, point) for point in known)
             metrics = [
                 _metric(metric, scope.scope.name, seen, new)
@@ -131,6 +139,10 @@ def _metric(metric: Metric, scope: str, seen: set[Hashable], new: set[Hashable])
     if len(points) == len(data.data_points):
         return metric
     return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))  # type: ignore[arg-type]
+
+
+def _labels(point: object) -> frozenset[tuple[str, Any]]:
+    return frozenset((getattr(point, "attributes", None) or {}).items())
 
 
 def _key(metric: Metric, scope: str, point: object) -> Hashable:

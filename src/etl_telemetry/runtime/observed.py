@@ -27,18 +27,16 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from etl_telemetry.catalogue import OBSERVER_SCOPE, SERVICE_INSTANCE_ID
+from etl_telemetry.catalogue import OBSERVER_SCOPE
 from etl_telemetry.observer import board
+from etl_telemetry.runtime.resource import shared_resource
 
 _STALE_BITS = struct.pack("<Q", 0x7FF0_0000_0000_0002)
 """Prometheus' stale marker: what a receiver makes of OTLP's NO_RECORDED_VALUE."""
 _STALE: float = struct.unpack("<d", _STALE_BITS)[0]
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
-_OF_ONE_PROCESS = ("process.", "host.", "container.", "k8s.pod.")
-"""Attributes that would make each observer another writer."""
 _Series = Mapping[Hashable, tuple[Metric, NumberDataPoint]]
 
 
@@ -78,7 +76,9 @@ class ObservedSeries:
             return MetricsData(resource_metrics=rest)
         scope = ours[0].scope if ours else InstrumentationScope(OBSERVER_SCOPE)
         own = ResourceMetrics(
-            self._resource(rest[0].resource), [ScopeMetrics(scope, metrics, "")], ""
+            shared_resource(rest[0].resource, self._instance_id),
+            [ScopeMetrics(scope, metrics, "")],
+            "",
         )
         return MetricsData(resource_metrics=[*rest, own])
 
@@ -124,14 +124,6 @@ class ObservedSeries:
             if key not in self._current:
                 end = dataclasses.replace(point, value=_STALE, time_unix_nano=now, exemplars=[])
                 yield dataclasses.replace(metric, data=Gauge(data_points=[end]))
-
-    def _resource(self, process: Resource) -> Resource:
-        shared = {
-            key: value
-            for key, value in process.attributes.items()
-            if not key.startswith(_OF_ONE_PROCESS)
-        }
-        return Resource({**shared, SERVICE_INSTANCE_ID: self._instance_id}, process.schema_url)
 
 
 def _key(metric: Metric, point: Any) -> Hashable:

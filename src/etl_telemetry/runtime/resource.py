@@ -15,6 +15,8 @@ from etl_telemetry.config import Config
 
 # A command line holds passwords and customers' names more often than one thinks.
 _PRIVATE = ("process.command", "process.command_line", "process.command_args", "process.owner")
+_OF_ONE_PROCESS = ("process.", "host.", "container.", "k8s.pod.")
+"""Attributes that would make each process that reports for all another writer."""
 
 
 def detect(config: Config) -> Resource:
@@ -48,6 +50,16 @@ def build_resource(config: Config, detected: Resource, *, forks: int) -> Resourc
         own.pop("process.pid", None)
     own[SERVICE_INSTANCE_ID] = _instance_id(config.service_instance_id, forks)
     return Resource(own, detected.schema_url)
+
+
+def shared_resource(process: Resource, instance_id: str) -> Resource:
+    """Return the resource of series that are the same whichever process reports them."""
+    shared = {
+        key: value
+        for key, value in process.attributes.items()
+        if not key.startswith(_OF_ONE_PROCESS)
+    }
+    return Resource({**shared, SERVICE_INSTANCE_ID: instance_id}, process.schema_url)
 
 
 def _instance_id(configured: str | None, forks: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import (
@@ -13,44 +13,61 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
     MetricsData,
     NumberDataPoint,
+    ResourceMetrics,
     Sum,
 )
 
 from etl_telemetry.catalogue import METRICS
-from etl_telemetry.metrics.totals import RUN_METRICS, RunTotal, Snapshot, published
+from etl_telemetry.metrics.totals import RUN_METRICS, RunTotal, Snapshot
+from etl_telemetry.runtime.resource import shared_resource
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 
-def with_totals(data: MetricsData) -> MetricsData:
+def with_totals(data: MetricsData, snapshot: Snapshot | None) -> MetricsData:
     """Return `data` with the series of the ledger, and no other of these metrics.
 
     The sums of this process are parts of them. Where the ledger is somebody else's by now, there
     is nothing to say.
     """
-    snapshot = published()
     if snapshot is None:
         return data
-    return dataclasses.replace(
-        data,
-        resource_metrics=[
-            dataclasses.replace(
-                resource,
-                scope_metrics=[
-                    dataclasses.replace(
-                        scope, metrics=[_replaced(metric, snapshot) for metric in scope.metrics]
-                    )
-                    for scope in resource.scope_metrics
-                ],
-            )
+    return MetricsData(
+        [
+            _with_metrics(resource, lambda metric: [_replaced(metric, snapshot)])
             for resource in data.resource_metrics
-        ],
+        ]
     )
 
 
-def announced(metric: Metric) -> Sequence[Any]:
+def apart(data: MetricsData, snapshot: Snapshot | None) -> MetricsData:
+    """Return `data` with the series of the ledger under their own instance id, if it has one."""
+    if snapshot is None or snapshot.instance_id is None:
+        return data
+    rest, ours = [], []
+    for resource in data.resource_metrics:
+        own = shared_resource(resource.resource, snapshot.instance_id)
+        moved = dataclasses.replace(resource, resource=own)
+        rest.append(_with_metrics(resource, lambda m: [] if m.name in RUN_METRICS else [m]))
+        ours.append(_with_metrics(moved, lambda m: [m] if m.name in RUN_METRICS else []))
+    return MetricsData([*rest, *(moved for moved in ours if moved.scope_metrics)])
+
+
+def _with_metrics(
+    resource: ResourceMetrics, change: Callable[[Metric], list[Metric]]
+) -> ResourceMetrics:
+    """Return the same with each metric changed; what is empty then is left out."""
+    scopes = [
+        dataclasses.replace(
+            scope, metrics=[new for metric in scope.metrics for new in change(metric)]
+        )
+        for scope in resource.scope_metrics
+    ]
+    return dataclasses.replace(resource, scope_metrics=[scope for scope in scopes if scope.metrics])
+
+
+def announced(metric: Metric, snapshot: Snapshot | None) -> Sequence[Any]:
     """Return the points whose series some process before this one has exported."""
-    snapshot = published()
     if snapshot is None or metric.name not in RUN_METRICS:
         return ()
     points = metric.data.data_points

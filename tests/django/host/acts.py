@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 from work.models import Execution, Flow, Team
 
+from etl_telemetry.django.audit.models import AuditRow
 from etl_telemetry.django.ledger import finish_run
 from etl_telemetry.django.ledger.models import Ledger, RunEnd
 
@@ -48,6 +49,12 @@ def table(using: str = "default") -> None:
     counts = Counter(WORDS[state] for state in states.values_list("state", flat=True))
     waiting = RunEnd.objects.using(using).exclude(stage=RunEnd.REPORTED).count()
     print(json.dumps({"ended": counts, "waiting": waiting}))
+
+
+def audited() -> None:
+    """Print how many audit events there are, by name, actor and tenant."""
+    rows = AuditRow.objects.values_list("name", "actor", "organization")
+    print(json.dumps(sorted([*row, number] for row, number in Counter(rows).items())))
 
 
 def take_over() -> None:

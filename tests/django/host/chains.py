@@ -15,7 +15,7 @@ django.setup()
 import acts  # noqa: E402 - its models need Django
 from work.models import Execution  # noqa: E402
 
-from etl_telemetry import begin_run  # noqa: E402
+from etl_telemetry import audit, begin_run  # noqa: E402
 from etl_telemetry.django.ledger import finish_run  # noqa: E402
 
 app = Celery("chains", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
@@ -48,6 +48,7 @@ def transform(fate: str) -> None:
 def load(run: str) -> None:
     """Last task: the run has ended well."""
     assert finish_run(Execution.objects.get(pk=run), "success")
+    audit.record("run_loaded", resource={"type": "run", "id": run})
 
 
 def publish(fates: dict[str, int]) -> None:
@@ -61,7 +62,7 @@ def publish(fates: dict[str, int]) -> None:
                 app.control.revoke(f"first-of-{row.pk}", reply=True, limit=1, timeout=60)
             # An admin's cancel: nobody is sure to end the run, so whoever finds it overdue does.
             Execution.objects.filter(pk=row.pk).update(stop_asked=fate in {"revoked", "terminated"})
-            with begin_run("daily", organization="acme", run_id=row.pk):
+            with audit.acting(7), begin_run("daily", organization="acme", run_id=row.pk):
                 tasks.apply_async()
     known: set[str] = set()
     while len(known) < fates["terminated"]:

@@ -7,7 +7,7 @@ The life of a run:
 2. The first task sets the row to running.
 3. `etl_telemetry.django.ledger.finish_run()` ends it: in the last task, in the error
    callback, or here. The first finisher wins, and what ended is counted exactly once,
-   by `manage.py telemetry_ledger`. Runs that nobody ends are ended there, too.
+   by `manage.py telemetry_observer`. Runs that nobody ends are ended there, too.
 """
 
 from __future__ import annotations

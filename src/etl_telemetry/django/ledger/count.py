@@ -21,6 +21,7 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.django.audit import store
 from etl_telemetry.django.ledger.entries import end, now_us
 from etl_telemetry.django.ledger.models import Ledger, RunEnd, RunTotal
+from etl_telemetry.logs.aloud import aloud
 from etl_telemetry.pipelines import report
 
 _log = logging.getLogger("etl_telemetry.django")
@@ -101,7 +102,8 @@ def count(using: str, holder: Holder) -> Counted | None:
         outbox.filter(pk__in=[entry.pk for entry in counted]).update(stage=RunEnd.COUNTED)
         outbox.filter(pk__in=audited).update(is_audited=True)
     for entry in refused:
-        _log.info("ledger_run_refused", extra=_fields(entry))
+        with aloud():
+            _log.info("ledger_run_refused", extra=_fields(entry))
     return Counted(len(written), taken_over)
 
 

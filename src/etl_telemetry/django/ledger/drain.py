@@ -25,7 +25,8 @@ from uuid import uuid4
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, transaction
 
-from etl_telemetry import metrics
+from etl_telemetry import audit, metrics, setup
+from etl_telemetry.catalogue import UNKNOWN
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import saved
 from etl_telemetry.django.ledger.count import (
@@ -41,12 +42,17 @@ from etl_telemetry.django.ledger.count import (
 from etl_telemetry.django.ledger.entries import end, now_us
 from etl_telemetry.django.ledger.models import Ledger, RunEnd
 from etl_telemetry.django.ledger.tables import ready
+from etl_telemetry.logs.aloud import aloud
 from etl_telemetry.pipelines import inputs, report
 
 _log = logging.getLogger("etl_telemetry.django")
 _HOUR_US = 3_600_000_000
 LEASE = 15.0
 """Seconds after which another process may take over from one that does not answer."""
+FLUSH_DEADLINE = 5.0
+"""Seconds that an export may take before the runs are left for the next round."""
+LAST_ROUND = 10.0
+"""Seconds after which the last round begins no further batch: who stops it waits some 30."""
 LOOK_EVERY = 60.0
 """Seconds between two searches for runs that ended without a word."""
 MEMORY_US = 30 * 24 * _HOUR_US
@@ -58,11 +64,16 @@ UNDATED = 500
 class Drainer:
     """Drain the ledgers of all databases that have runs. Only one process may, and only one does.
 
-    Its process needs a fixed `service_instance_id`: its series are those of the one before it.
+    What it exports leaves under `instance_id`: its series are those of the process before it.
     """
 
-    def __init__(self, *, flush: Callable[[], bool], lease: float = LEASE) -> None:
+    def __init__(
+        self, *, flush: Callable[[], bool], lease: float = LEASE, instance_id: str | None = None
+    ) -> None:
         self._flush = flush
+        self._instance_id = instance_id
+        self._late: set[str] = set()
+        """Databases whose runs could not be delivered the last time."""
         self._holder = Holder(
             f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid4().hex}"[:64], lease
         )
@@ -78,14 +89,15 @@ class Drainer:
 
         What could not be delivered is tried again the next time. An error of a database is the
         caller's, after the other databases had their turn: nothing is lost by it. When the
-        monotonic clock reads `until`, what is left to report waits for the next time.
+        monotonic clock reads `until`, what is left waits for the next time.
         """
         found: list[int | None] = []
         failed: list[DatabaseError | InterfaceError] = []
         for alias in mapping.current().databases:
             try:
-                if ready(alias):
-                    found.append(self._one(alias, until))
+                # Who ended a run is in its row: not who started the command that counts it.
+                with audit.acting(UNKNOWN):
+                    found += [self._one(alias, until)] if ready(alias) else []
             except (DatabaseError, InterfaceError) as error:
                 failed.append(error)
         if failed:
@@ -104,7 +116,7 @@ class Drainer:
     def _one(self, alias: str, until: float) -> int | None:
         """Drain one database."""
         begin = time.monotonic()
-        done = self._count(alias)
+        done = self._count(alias, until)
         if done is None:
             if self._totals.pop(alias, None) is not None:
                 self._publish(lifetime=0)
@@ -113,7 +125,7 @@ class Drainer:
         self._began[alias] = ledger.began_us
         if self._is_time_to_look(alias):
             self._look(alias, ledger)
-            found = self._count(alias)
+            found = self._count(alias, until)
             done = replace(done, number=done.number + (found.number if found else 0))
         # From before the lease was taken: what is exported ends before somebody else may begin.
         lifetime = self._holder.lease - (time.monotonic() - begin)
@@ -140,13 +152,13 @@ class Drainer:
         self._go_on(alias, self._holder.lease - (time.monotonic() - begin), is_new=taken_over)
         return not taken_over
 
-    def _count(self, alias: str) -> Counted | None:
+    def _count(self, alias: str, until: float) -> Counted | None:
         """Count all that is in the outbox, a batch in each transaction."""
         total, taken_over = 0, False
         while (batch := count(alias, self._holder)) is not None:
             total += batch.number
             taken_over = taken_over or batch.taken_over
-            if batch.number < BATCH:
+            if batch.number < BATCH or time.monotonic() >= until:
                 return Counted(total, taken_over)
         return None
 
@@ -167,6 +179,7 @@ class Drainer:
             [total for totals in self._totals.values() for total in totals],
             since=min(self._began.values()) / 1e6,
             lifetime=lifetime,
+            instance_id=self._instance_id,
         )
 
     def _report(self, alias: str, until: float) -> None:
@@ -182,9 +195,9 @@ class Drainer:
             for entry in entries:
                 self._tell(alias, entry)
             if not self._flush():
-                fields = {"database": alias, "runs": len(entries)}
-                _log.warning("ledger_not_delivered", extra=fields)
+                self._say_late(alias, len(entries))
                 return
+            self._late.discard(alias)
             keys = [entry.pk for entry in entries]
             outbox.filter(pk__in=keys).update(stage=RunEnd.REPORTED)
             self._told.difference_update((alias, key) for key in keys)
@@ -192,16 +205,24 @@ class Drainer:
             if time.monotonic() >= until:
                 return
 
+    def _say_late(self, alias: str, runs: int) -> None:
+        """Say once in each outage that the ledger could not be delivered."""
+        if alias not in self._late:
+            self._late.add(alias)
+            with aloud():
+                _log.warning("ledger_not_delivered", extra={"database": alias, "runs": runs})
+
     def _tell(self, alias: str, entry: RunEnd) -> None:
         """Report a run; one that this process has told before sends its span only."""
         how = end(entry)
         if how is None:
             return
-        if (alias, entry.pk) in self._told:
-            report.emit(how)
-        else:
+        with aloud():  # The observer's own questions are silent, what it drains is not.
+            if (alias, entry.pk) in self._told:
+                report.emit(how)
+                return
             report.finished(how, is_audited=entry.is_audited)
-            self._told.add((alias, entry.pk))
+        self._told.add((alias, entry.pk))
 
     def _announced(self, alias: str) -> None:
         totals: Sequence[metrics.RunTotal] = self._totals[alias]
@@ -224,6 +245,15 @@ class Drainer:
         gone = [pk for pk, run_id in entries.items() if run_id not in there]
         old.filter(pk__in=gone).delete()
         self._undated[alias] = max(entries) if len(entries) == UNDATED else 0
+
+
+def drainer_of(telemetry: setup.Telemetry, *, lease: float = LEASE) -> Drainer:
+    """Return a drainer that exports as this process does."""
+    return Drainer(
+        flush=lambda: telemetry.active and telemetry.force_flush(FLUSH_DEADLINE),
+        lease=lease,
+        instance_id=telemetry.config.ledger_instance_id,
+    )
 
 
 def _in_table(alias: str, run_ids: Iterable[str]) -> set[str]:

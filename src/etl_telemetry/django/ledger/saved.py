@@ -18,6 +18,7 @@ from etl_telemetry.django.figures.windows import moment
 from etl_telemetry.django.ledger.entries import entries, insert
 from etl_telemetry.django.ledger.models import RunEnd
 from etl_telemetry.django.ledger.tables import ready
+from etl_telemetry.logs.aloud import aloud
 from etl_telemetry.pipelines import inputs
 
 _log = logging.getLogger("etl_telemetry.django")
@@ -87,5 +88,6 @@ def find(using: str, *, since_us: int) -> int:
             insert(using, entries(models, using, pks, is_change=False))
             number += len(missing)
     if number:
-        _log.info("ledger_runs_found", extra={"database": using, "runs": number})
+        with aloud():
+            _log.info("ledger_runs_found", extra={"database": using, "runs": number})
     return number

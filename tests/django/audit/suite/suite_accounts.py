@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import BaseCommand, call_command
 from django.db import connections
 from django.test import AsyncClient, Client
-from shop.models import Note, Pipeline
+from shop.models import Note, Organization, Pipeline
 
 from etl_telemetry import audit, pipelines
 from etl_telemetry.audit import Acting
@@ -219,14 +219,44 @@ def test_acting_for_somebody(client: Client) -> None:
 
 class _Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
-        Pipeline.objects.create(name="a")
+        acme = Organization.objects.create(code="acme")
+        Pipeline.objects.create(name="a", organization=acme)
+        with audit.acting(organization="globex"):
+            audit.record("imported", resource={"type": "t", "id": 1})
 
 
 def test_the_actor_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs it did it: the one who called sudo, if that was used."""
+    """Whoever runs it did it, or who called sudo for it; the tenant is that of the row."""
     monkeypatch.setenv("SUDO_USER", "maria")
     call_command(_Command())
-    assert kept()[0].actor == "os:maria"
+    assert [(event.name, event.actor, event.organization) for event in kept()] == [
+        ("pipeline_created", "os:maria", "acme"),
+        ("imported", "os:maria", "globex"),
+    ]
+
+
+def test_the_use_of_credentials_is_a_row() -> None:
+    """With who triggered the run in which it happened, and written before they are used."""
+    with (
+        pipelines.begin_run("daily", organization="acme", triggered_by="7", trigger="api") as run,
+        pipelines.connector_operation("sql", "read", credentials=42),
+    ):
+        (used,) = kept()
+    assert used == Kept(
+        "connector_credentials_used",
+        ("connector", "42"),
+        {"connector_type": "sql", "operation": "read"},
+        actor="7",
+        organization="acme",
+    )
+    started = kept()[1]
+    assert started == Kept(
+        "pipeline_execution_started",
+        ("pipeline_run", run.id),
+        {"pipeline_name": "daily", "trigger_type": "api", "triggered_by": "7"},
+        actor="7",
+        organization="acme",
+    )
 
 
 def test_the_actor_of_a_run() -> None:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management import BaseCommand, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -160,6 +162,27 @@ def test_end_is_audited_in_the_transaction_that_counts_it(
     assert totals() == {("daily", "failed"): 1}
 
 
+def test_end_is_not_audited_as_the_act_of_who_drains(flow: Flow) -> None:
+    """Who triggered the run did it; where its row names nobody, nobody is known."""
+    user = User.objects.create(username="ann")
+    runs = running(flow, triggered_by=user), running(flow)
+    for run in runs:
+        finish_run(run, "success")
+
+    class Drain(BaseCommand):
+        def handle(self, *_: object, **__: object) -> None:
+            assert drainer().drain() == 2
+
+    call_command(Drain())
+    ends = AuditRow.objects.filter(name="pipeline_execution_finished").order_by("id")
+    assert [
+        (row.resource_id, row.actor, row.organization, row.told.get("triggered_by")) for row in ends
+    ] == [
+        (str(runs[0].pk), str(user.pk), "acme", str(user.pk)),
+        (str(runs[1].pk), "unknown", "acme", None),
+    ]
+
+
 def test_end_that_cannot_be_audited_is_counted(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is no audited action; its event has another chance when it is reported."""
     monkeypatch.setattr("etl_telemetry.django.ledger.count.report.audit_event", lambda _: 1 / 0)
@@ -201,12 +224,22 @@ def test_ends_of_a_batch_are_audited_at_once(flow: Flow, monkeypatch: pytest.Mon
 
 
 def test_many_runs_are_counted_in_batches(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order in which they were written, none left."""
+    """In the order in which they were written, whenever each began and ended; none left."""
     monkeypatch.setattr(counting, "BATCH", 3)
     monkeypatch.setattr("etl_telemetry.django.ledger.drain.BATCH", 3)
-    for _ in range(8):
-        finish_run(running(flow).pk, "success")
+    told: list[str] = []
+    tell = report.finished
+
+    def finished(how: report.Finish, **options: Any) -> None:
+        told.append(how.run.id)
+        tell(how, **options)
+
+    monkeypatch.setattr(report, "finished", finished)
+    runs = [running(flow) for _ in range(8)]
+    for number, run in enumerate(reversed(runs)):
+        finish_run(run, "success", finished_at=run.begun + timedelta(seconds=number * 37 % 8))
     assert drainer().drain() == 8
+    assert told == [str(run.pk) for run in reversed(runs)]
     assert totals() == {("daily", "success"): 8}
     assert set(RunEnd.objects.values_list("stage", flat=True)) == {RunEnd.REPORTED}
 

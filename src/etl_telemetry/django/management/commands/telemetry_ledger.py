@@ -14,12 +14,7 @@ from django.db import close_old_connections
 from etl_telemetry import guard, setup
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import Drainer, end_overdue
-from etl_telemetry.django.ledger.drain import LEASE
-
-FLUSH_DEADLINE = 5.0
-"""Seconds that an export may take before the runs are left for the next round."""
-LAST_ROUND = 10.0
-"""Seconds after which the last round begins no further export: who stops it waits some 30."""
+from etl_telemetry.django.ledger.drain import LAST_ROUND, LEASE, drainer_of
 
 
 class Command(BaseCommand):
@@ -52,15 +47,8 @@ class Command(BaseCommand):
         telemetry = setup.setup_telemetry()
         if not telemetry.active:
             raise CommandError("Telemetry is switched off: what ended stays in the outbox.")
-        if telemetry.config.service_instance_id is None:
-            raise CommandError(
-                "This process continues the series of the one before it: give it a fixed identity, "
-                "for instance ETL_TELEMETRY_SERVICE_INSTANCE_ID=ledger (in its environment only)."
-            )
         mapping.current()
-        drainer = Drainer(
-            flush=lambda: telemetry.force_flush(FLUSH_DEADLINE), lease=max(lease, 3 * interval)
-        )
+        drainer = drainer_of(telemetry, lease=max(lease, 3 * interval))
         if once:
             self.stdout.write(self._said(self._round(drainer)))
         else:
