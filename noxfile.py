@@ -158,6 +158,9 @@ def stack(session: nox.Session) -> None:
             terminate_timeout=10,
         )
         return
+    if not session.posargs:
+        # Where it lacks its test is skipped, and says so.
+        has_program(session, "rabbitmq-server", package="rabbitmq-server")
     named = any((ROOT / argument.split("::")[0]).exists() for argument in session.posargs)
     where = [] if named else ["tests/stack"]
     parallel = [] if session.posargs else STACKS

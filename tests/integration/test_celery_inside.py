@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ with pipelines.begin_run("daily", organization="acme", run_id="7"):
             lambda: received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 3},
             "the progress",
         )
+        assert received.query.sum_latest("step.rows.expected", by=by) == {("daily", "load"): 10}
         ages = received.query.sum_latest("step.heartbeat.age", by=by)
         assert list(ages) == [("daily", "load")]
         # It is silent now; its worker's main process tells so, at each of its own exports.
@@ -99,10 +99,16 @@ with pipelines.begin_run("daily", organization="acme"):
         os.kill(child, signal.SIGKILL)
         running.wait_for(lambda: _age(received) == 0, "the end of its series")
         told = len(received.query.series("step.heartbeat.age")[0].points)
-        time.sleep(1)  # Some exports more.
+        before = _exports(received)
+        running.wait_for(lambda: _exports(received) > before + 3, "some exports more")
         assert len(received.query.series("step.heartbeat.age")[0].points) == told
     by = ("pipeline.name", "step.type")
     assert received.query.sum_latest("step.rows.done", by=by) == {("daily", "load"): 0}
+
+
+def _exports(received: Received) -> int:
+    """Return how often the worker has told how many slots it has: at each export."""
+    return len(received.query.series("celery.worker.pool.size")[0].points)
 
 
 def _age(received: Received) -> Any:

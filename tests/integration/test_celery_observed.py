@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from etl_telemetry.catalogue import METRICS
 from etl_telemetry.viewer.records import LogRecord
-from support.broker import broker, broker_server
+from support.broker import broker, broker_server, started
 from support.celery_worker import PATIENCE, Received, environment, received, run_script, worker
 
 __all__ = ["broker", "broker_server", "received"]
@@ -84,6 +85,8 @@ def test_a_worker_tells_what_it_has_in_hand(broker: str, received: Received) -> 
         assert last(received, "celery.worker.pool.size") == {"one@here": 2}
         wait_for(received, "celery.worker.tasks.active", {"one@here": 0})
     assert len(received.query.series("celery.worker.pool.size")) == 1
+    # And nothing of what Celery's, redis' and the SDK's own instrumentation would tell.
+    assert {one.name for one in received.query.metrics()} <= set(METRICS)
 
 
 def test_the_observer_sees_workers_and_queues(broker: str, received: Received) -> None:
@@ -116,6 +119,21 @@ def test_the_observer_says_when_the_broker_is_down(received: Received) -> None:
         ("queues", "workers"),
         "ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.",
     )
+
+
+def test_the_series_of_a_broker_that_goes_away_end_with_a_reason(received: Received) -> None:
+    """All of them, and one record says why; the observer goes on, and ends in good order."""
+    server = started()
+    metrics = ("celery.queue.size", "celery.messages.unacked")
+    with observing(f"{server.connection_url}/0", received, "--without", "workers"):
+        for metric, label in zip(metrics, ("jobs", ""), strict=True):
+            wait_for(received, metric, {label: 0})
+        server.stop()
+        for metric, label in zip(metrics, ("jobs", ""), strict=True):
+            wait_for(received, metric, {label: None})
+    failed = [log for log in received.query.logs() if log.body == "observer_source_failed"]
+    assert [log.attributes["observer.source"] for log in failed] == ["queues"]
+    assert str(failed[0].attributes["reason"]).startswith("ConnectionError: ")
 
 
 @pytest.mark.parametrize(

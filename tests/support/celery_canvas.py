@@ -132,7 +132,7 @@ def parent(*methods: str) -> None:
 @app.task
 def long_step(path: str) -> None:
     """Report progress, until a file appears."""
-    with pipelines.step("load") as step:
+    with pipelines.step("load", rows_total=10) as step:
         step.add_rows(read=3)
         while not os.path.exists(path):  # noqa: PTH110 - a test's flag
             time.sleep(0.05)
