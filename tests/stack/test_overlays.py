@@ -183,6 +183,20 @@ def test_somebody_who_takes_otlp_gets_what_the_overlay_says(
         eventually("it is where it belongs", lambda: who_has(stack, vendor, known) == expected)
 
 
+def test_login_that_the_vendor_refuses_costs_what_is_sent(stack: Stack, vendor: Anybody) -> None:
+    """What cannot be kept: a 401 is final to the exporter, and its metrics say so."""
+    stack.collector.configs = [
+        PRODUCT / f for f in ("single-node.yaml", "overlays/all-vendor.yaml")
+    ]
+    wrong = {**vendor.for_collector(), "VENDOR_OTLP_HEADER_VALUE": "Bearer wrong"}
+    trace, failed = f"{time.time_ns():032x}", "otelcol_exporter_send_failed_spans"
+    with stack.collector.changed(**wrong):
+        send(stack, "traces", span(trace))
+        told = stack.collector.ask.samples
+        eventually("it is dropped", lambda: any(each.value for each in told().get(failed, ())))
+    assert not vendor.has("traces", trace)
+
+
 @pytest.fixture
 def scraping(tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
     """Start a Prometheus with the product's configuration for scraping, once a second."""
