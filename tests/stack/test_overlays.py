@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.stack.anybody import Anybody
 from support.stack.ask import http
 from support.stack.ask.http import Refused
 from support.stack.product import PRODUCT
+from support.stack.prometheus import FLAGS
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FILES = ("single-node.yaml", "overlays/traces-elasticsearch.yaml", "overlays/logs-opensearch.yaml")
@@ -197,10 +199,21 @@ def test_login_that_the_vendor_refuses_costs_what_is_sent(stack: Stack, vendor: 
     assert not vendor.has("traces", trace)
 
 
-@pytest.fixture
-def scraping(tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
+class Prometheus2(Prometheus):
+    """An old one, which is not among the engines: Debian's package `prometheus`, for instance."""
+
+    def command(self) -> list[str]:
+        """Return how it is started: it takes no OTLP."""
+        usual = [option for option in super().command()[1:] if not option.startswith(FLAGS)]
+        return [os.environ["ETL_PROMETHEUS_2"], *usual, "--enable-feature=exemplar-storage"]
+
+
+@pytest.fixture(params=[Prometheus, Prometheus2], ids=["3", "2"])
+def scraping(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
     """Start a Prometheus with the product's configuration for scraping, once a second."""
-    engine = Prometheus(tmp_path)
+    if request.param is Prometheus2 and "ETL_PROMETHEUS_2" not in os.environ:
+        pytest.skip("ETL_PROMETHEUS_2 does not name a Prometheus 2")
+    engine: Prometheus = request.param(tmp_path)
     engine.config = PRODUCT / "prometheus" / "prometheus-scrape.yml"
     engine.scrape("scrape", f"127.0.0.1:{stack.collector.ports['scrape']}")
     text = engine.config.read_text()
