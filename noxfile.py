@@ -27,7 +27,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PLATFORM = ROOT / "examples" / "etl_platform"
-WITH_ENGINES = {"collector"}
+WITH_ENGINES = {"collector", "gateway"}
 """Benchmarks that need the engines."""
 ORDERLY = 180
 """Seconds for what has engines to stop them after Ctrl-C: at a load of 60 it took 59."""

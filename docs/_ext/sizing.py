@@ -1,7 +1,7 @@
 """Compute what so many runs a minute need, from what was measured and from what is stated here.
 
-Measured: docs/benchmarks/{collector,volume,demo}.json. Counted: the catalogue. Everything else is a
-`Stated`, with its reason, and stands in a table of the page that `sizing_page.py` writes.
+Measured: docs/benchmarks/{collector,volume,demo,gateway}.json. Counted: the catalogue. Everything
+else is a `Stated`, with its reason, and stands in a table of the page that `sizing_page.py` writes.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Facts:
     """docs/benchmarks/volume.json."""
     demo: Mapping[str, Any]
     """docs/benchmarks/demo.json."""
+    gateway: Mapping[str, Any]
+    """docs/benchmarks/gateway.json."""
 
     @cached_property
     def of_a_run(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ MEASURED = DOCS / "benchmarks"
 PAGE = DOCS / "how-to" / "sizing.md"
 SCALES = (10, 1_000, 100_000)
 """Runs a minute."""
+FILES = ("collector", "volume", "demo", "gateway")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MEGABYTE = 10**6
 TEXT = """<!-- Written by docs/_ext/sizing_page.py; the numbers are in sizing.py there. -->
@@ -46,6 +47,22 @@ yours compress less.
 `M3`: the example platform executes its {runs} runs in {seconds:g} s on {cores} cores, by
 `{demo_command}`; so a host of {host_cores:g} cores executes {runs_of_a_host:.0f} runs a minute.
 Yours have other tasks: this is the number to replace first.
+
+### Why a gateway does fewer spans
+
+Behind Kafka a gateway does {less:.1f} times fewer spans in a CPU second than a single node (`M1`),
+but as many log records and points. It is no other work, it is smaller messages. Kafka gives all
+spans of a trace to one gateway (`partition_traces_by_id`), for which the agent makes a message of
+each trace, here of {spans_of_a_trace} spans. A message is done when it is on the gateway's disk, so
+each is an entry of its own in the queue, with an `fsync`. The single node does that once for a
+request of {spans_of_a_request} spans; records and points come in messages of a process. With one
+line of the configuration changed, {gateway_date}, by `{gateway_command}`:
+
+{why}
+
+Each change costs something: decisions on whole traces, or what is in the queue when a machine or
+a process ends. Traces with more spans at a time make fewer messages: those of the benchmark are
+short.
 
 ## Counted
 
@@ -130,6 +147,13 @@ def measured_rates(facts: Facts) -> Iterator[Sequence[str]]:
         yield [path, process, *(_rate(facts, path, signal, process) for signal in SIGNALS)]
 
 
+def changes(facts: Facts) -> Iterator[Sequence[str]]:
+    """Return a row for each change of the configuration, and for what a single node does."""
+    for each in facts.gateway["figures"]:
+        yield [f"gateway, {each['change']}", f"{each['items_per_cpu_second']:,}"]
+    yield ["single node (`M1`)", f"{facts.rate('single-node', 'traces', 'collector'):,}"]
+
+
 def _rate(facts: Facts, path: str, signal: str, process: str) -> str:
     found = facts.figure(path, signal)["processes"].get(process)
     return f"{found['items_per_cpu_second']:,}" if found else "-"
@@ -145,9 +169,7 @@ def table(heads: Sequence[str], body: Iterator[Sequence[str]], *, numbers: int) 
 
 def read() -> Facts:
     """Return the facts, from their files."""
-    return Facts(
-        *(json.loads((MEASURED / f"{n}.json").read_text()) for n in ("collector", "volume", "demo"))
-    )
+    return Facts(**{name: json.loads((MEASURED / f"{name}.json").read_text()) for name in FILES})
 
 
 def page(facts: Facts) -> str:
@@ -166,6 +188,13 @@ def page(facts: Facts) -> str:
             ["way", "process", "spans", "log records", "metric points"],
             measured_rates(facts), numbers=3,
         ),
+        less=facts.rate("single-node", "traces", "collector")
+        / facts.rate("kafka", "traces", "gateway"),
+        spans_of_a_trace=facts.gateway["spans_of_a_trace"],
+        spans_of_a_request=facts.gateway["spans_of_a_request"],
+        gateway_date=facts.gateway["date"],
+        gateway_command=facts.gateway["command"],
+        why=table(["", "spans in a CPU second"], changes(facts), numbers=1),
         volume_command=facts.volume["command"],
         runs=facts.volume["runs"],
         tasks=facts.volume["tasks"],

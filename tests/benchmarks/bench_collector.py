@@ -17,8 +17,8 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -155,28 +155,33 @@ def single_node(folder: Path) -> Iterator[Way]:
 
 
 @contextmanager
-def kafka(folder: Path) -> Iterator[Way]:
-    """Start an agent, Kafka, and a gateway."""
-    gateway = [PRODUCT / "gateway.yaml", PRODUCT / "gateway-kafka.yaml"]
+def kafka(
+    folder: Path, *, over_agent: Sequence[Path] = (), over_gateway: Sequence[Path] = ()
+) -> Iterator[Way]:
+    """Start an agent, Kafka, and a gateway; with configurations over the product's."""
+    gateway = [PRODUCT / "gateway.yaml", PRODUCT / "gateway-kafka.yaml", *over_gateway]
     broker = Kafka(folder)
-    agent = Collector(
-        folder / "agent", configs=[PRODUCT / "agent.yaml", PRODUCT / "agent-kafka.yaml"]
-    )
+    own = [PRODUCT / "agent.yaml", PRODUCT / "agent-kafka.yaml", *over_agent]
+    agent = Collector(folder / "agent", configs=own)
     agent.variables.update(broker.for_collector())
     with Stack(folder, configs=gateway, more=[broker]) as stack, agent:
         yield Way(stack, agent, broker)
 
 
-WAYS = {"single-node": single_node, "kafka": kafka}
+Start = Callable[[Path], AbstractContextManager[Way]]
+WAYS: dict[str, Start] = {"single-node": single_node, "kafka": kafka}
 
 
-def measure(path: str, signal: str, items: int) -> Figure:
-    """Send items of one signal on one way, with engines that have done nothing before."""
+def measure(path: str, signal: str, items: int, *, start: Start | None = None) -> Figure:
+    """Send items of one signal on one way, with engines that have done nothing before.
+
+    `start` starts another way than the usual one of this name.
+    """
     bodies = load.encoded(signal, max(2, items // load.BATCH))
     items = len(bodies) * load.BATCH
     with (
         tempfile.TemporaryDirectory(prefix="etl-bench-") as folder,
-        WAYS[path](Path(folder)) as way,
+        (start or WAYS[path])(Path(folder)) as way,
     ):
         before = {name: cpu(engine) for name, engine in way.engines.items()}
         begin = time.perf_counter()

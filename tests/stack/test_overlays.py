@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.stack.anybody import Anybody
 from support.stack.ask import http
 from support.stack.ask.http import Refused
 from support.stack.product import PRODUCT
+from support.stack.prometheus import FLAGS
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FILES = ("single-node.yaml", "overlays/traces-elasticsearch.yaml", "overlays/logs-opensearch.yaml")
@@ -183,10 +185,35 @@ def test_somebody_who_takes_otlp_gets_what_the_overlay_says(
         eventually("it is where it belongs", lambda: who_has(stack, vendor, known) == expected)
 
 
-@pytest.fixture
-def scraping(tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
+def test_login_that_the_vendor_refuses_costs_what_is_sent(stack: Stack, vendor: Anybody) -> None:
+    """What cannot be kept: a 401 is final to the exporter, and its metrics say so."""
+    stack.collector.configs = [
+        PRODUCT / f for f in ("single-node.yaml", "overlays/all-vendor.yaml")
+    ]
+    wrong = {**vendor.for_collector(), "VENDOR_OTLP_HEADER_VALUE": "Bearer wrong"}
+    trace, failed = f"{time.time_ns():032x}", "otelcol_exporter_send_failed_spans"
+    with stack.collector.changed(**wrong):
+        send(stack, "traces", span(trace))
+        told = stack.collector.ask.samples
+        eventually("it is dropped", lambda: any(each.value for each in told().get(failed, ())))
+    assert not vendor.has("traces", trace)
+
+
+class Prometheus2(Prometheus):
+    """An old one, which is not among the engines: Debian's package `prometheus`, for instance."""
+
+    def command(self) -> list[str]:
+        """Return how it is started: it takes no OTLP."""
+        usual = [option for option in super().command()[1:] if not option.startswith(FLAGS)]
+        return [os.environ["ETL_PROMETHEUS_2"], *usual, "--enable-feature=exemplar-storage"]
+
+
+@pytest.fixture(params=[Prometheus, Prometheus2], ids=["3", "2"])
+def scraping(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> Iterator[Prometheus]:
     """Start a Prometheus with the product's configuration for scraping, once a second."""
-    engine = Prometheus(tmp_path)
+    if request.param is Prometheus2 and "ETL_PROMETHEUS_2" not in os.environ:
+        pytest.skip("ETL_PROMETHEUS_2 does not name a Prometheus 2")
+    engine: Prometheus = request.param(tmp_path)
     engine.config = PRODUCT / "prometheus" / "prometheus-scrape.yml"
     engine.scrape("scrape", f"127.0.0.1:{stack.collector.ports['scrape']}")
     text = engine.config.read_text()

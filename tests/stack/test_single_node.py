@@ -230,3 +230,19 @@ def test_span_metrics_are_one_series_for_a_service(stack: Stack) -> None:
     assert {each.labels["trace_id"] for each in found} == {TRACE}
     ((attribute),) = {each.attributes["customer"] for each in stack.jaeger.ask.trace(TRACE)}
     assert attribute == "****"
+
+
+def test_span_metrics_that_were_not_handed_on_die_with_the_collector(stack: Stack) -> None:
+    """What cannot be kept: they are counted in memory. The spans themselves are on the disk."""
+    late = {"connectors": {"span_metrics": {"metrics_flush_interval": "3600s"}}}
+    with stack.collector.changed(late):
+        send(stack, "traces", span("before", "POST /before"))
+        stack.collector.kill()
+        stack.collector.start()
+    send(stack, "traces", span("after", "POST /after"))
+    calls = 'traces_span_metrics_calls_total{span_name=~"POST /(before|after)"}'
+    ask = stack.prometheus.ask
+    eventually("the second is counted", lambda: ask.values(calls, "span_name"))
+    assert set(ask.values(calls, "span_name")) == {("POST /after",)}
+    names = {each.name for each in stack.jaeger.ask.trace(TRACE)}
+    assert names >= {"POST /before", "POST /after"}
