@@ -35,6 +35,8 @@ STACKS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """The tests of the stack wait more than they compute; those that share a stack share a process."""
 UNITS = ("-n", "3", "--dist", "worksteal")
 """A third of them waits at any time. Whole files stay together: a module's server starts once."""
+APPLICATIONS = tuple(f"tests/{room}" for room in ("integration", "django", "examples", "docs"))
+"""What starts whole applications: it takes three times as long as all the rest."""
 NEWEST = "celery>=5.7"
 """It pins python-dateutil to an old release: uv would take an old Celery, pip does not."""
 PIP_TOLD = {
@@ -45,7 +47,7 @@ PIP_TOLD = {
 """What pip is told by its files and `PIP_*`, and uv, which reads neither, by a variable."""
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["tests", "lint", "types", "docs", "build"]
+nox.options.sessions = ["tests", "applications", "lint", "types", "docs", "build"]
 # For an environment of the tests uv takes 5 s of CPU, pip 109.
 nox.options.default_venv_backend = "uv|virtualenv"
 
@@ -172,23 +174,31 @@ def stack(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests against the installed wheel; arguments go to pytest."""
+    """Run the tests that Python alone is enough for; arguments go to pytest."""
+    install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
+    some = [*UNITS, *(f"--ignore={folder}" for folder in APPLICATIONS)]
+    session.run("pytest", *(session.posargs or some))
+
+
+@nox.session
+def applications(session: nox.Session) -> None:
+    """Run the tests that start whole applications: servers, workers, databases, a browser."""
     install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
     browser = not session.posargs or any("browser" in argument for argument in session.posargs)
     if browser and not has_program(session, "chromium", package="chromium"):
         session.error(
             "tests/browser needs the program `chromium`. Fix: sudo apt-get install chromium,"
-            " or name the tests that you want: nox -s tests -- tests/django"
+            " or name the tests that you want: nox -s applications -- tests/django"
         )
-    if not session.posargs:
-        # Where they lack their tests are skipped, and say so.
-        has_program(session, "mariadbd", package="mariadb-server")
-        has_program(session, "rabbitmq-server", package="rabbitmq-server")
-    parallel = [] if session.posargs else UNITS
-    session.run("pytest", *parallel, *session.posargs)
-    if not session.posargs:
-        # On its own: Playwright leaves an event loop running in its process.
-        session.run("pytest", "tests/browser")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    # Where they lack their tests are skipped, and say so.
+    has_program(session, "mariadbd", package="mariadb-server")
+    has_program(session, "rabbitmq-server", package="rabbitmq-server")
+    session.run("pytest", *UNITS, *APPLICATIONS)
+    # On its own: Playwright leaves an event loop running in its process.
+    session.run("pytest", "tests/browser")
 
 
 @nox.session(python=["3.12", "3.13"])

@@ -85,7 +85,8 @@ def test_engines_and_computing_run_beside_the_tests_and_the_demo_beside_the_stac
 
     sessions = (clone / "sessions.txt").read_text().split()
     assert process.returncode == 0, output
-    assert _summary(output) == sorted(f"ok {name}" for name in ("tests", *BESIDE, ENGINES, "stack"))
+    steps = ("tests", "applications", *BESIDE, ENGINES, "stack")
+    assert _summary(output) == sorted(f"ok {name}" for name in steps)
     assert sessions.index("build") < sessions.index("demo")
     assert sessions.index("engines") < sessions.index("stack")
     assert list(clone.glob("etl-telemetry-ci.*")) == []
