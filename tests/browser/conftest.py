@@ -105,7 +105,9 @@ def browser() -> Iterator[Browser]:
     """Start Chromium, the one of the system."""
     program = shutil.which("chromium")
     if program is None:
-        pytest.fail("Chromium is not installed: apt-get install chromium, or nox -s applications as root")
+        pytest.fail(
+            "Chromium is not installed: apt-get install chromium, or nox -s applications as root"
+        )
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=program,
