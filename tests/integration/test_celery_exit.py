@@ -11,6 +11,7 @@ import pytest
 
 from etl_telemetry.config import Config
 from support.broker import broker, broker_server, free_port
+from support.celery_matrix import ONE_PROCESS
 from support.celery_worker import Received, received, run_script, worker
 
 __all__ = ["broker", "broker_server", "received"]
@@ -32,9 +33,8 @@ def hung() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def seconds_to_end(broker: str, received: Received, **variables: str) -> float:
+def seconds_to_end(broker: str, received: Received, *options: str, **variables: str) -> float:
     """Let a worker do three tasks, ask it to end, and return how long that took."""
-    options = ("--pool=prefork", "-c2")
     with worker(broker, received, *options, variables=variables) as running:
         run_script(PUBLISH, broker, received, SET_UP_IN="nowhere")
         running.wait_for(lambda: running.log.count("succeeded in") == 3, "the last task")
@@ -44,15 +44,19 @@ def seconds_to_end(broker: str, received: Received, **variables: str) -> float:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "options", [pytest.param(("--pool=prefork", "-c2"), id="prefork"), *ONE_PROCESS]
+)
 def test_a_worker_ends_within_the_deadline_where_nothing_can_be_exported(
-    broker: str, received: Received
+    options: tuple[str, ...], broker: str, received: Received
 ) -> None:
     """Refused or not answered: it takes one deadline longer than without telemetry, at most."""
-    without = seconds_to_end(broker, received, OTEL_SDK_DISABLED="true")
+    without = seconds_to_end(broker, received, *options, OTEL_SDK_DISABLED="true")
     refused = f"http://127.0.0.1:{free_port()}"
     with hung() as silent:
         longer = {
-            what: seconds_to_end(broker, received, OTEL_EXPORTER_OTLP_ENDPOINT=address) - without
+            what: seconds_to_end(broker, received, *options, OTEL_EXPORTER_OTLP_ENDPOINT=address)
+            - without
             for what, address in (("refused", refused), ("hung", silent))
         }
     allowed = BUSY * DEADLINE + without  # How long it takes anyway tells how busy the machine is.

@@ -7,12 +7,14 @@ telemetry is handed over, so that what is written must arrive.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import logging
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,26 @@ from celery.exceptions import SoftTimeLimitExceeded
 from opentelemetry import metrics, trace
 
 from etl_telemetry.setup import setup_telemetry
+from support import budget
 
 app = Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.update(
-    broker_connection_retry_on_startup=True,
-    broker_transport_options={"visibility_timeout": 3600},
-    task_default_queue="jobs",
-    worker_prefetch_multiplier=1,
-    worker_cancel_long_running_tasks_on_connection_loss=False,
-    **json.loads(os.environ.get("CONF", "{}")),
+    {
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {"visibility_timeout": 3600},
+        "task_default_queue": "jobs",
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+    | json.loads(os.environ.get("CONF", "{}"))
 )
 setup_telemetry(service_name="jobs")
-# Celery collects garbage before each fork: most of the time of thousands of children.
+# Celery collects garbage before each fork, and billiard parses a line of C in each child, for which
+# it imports a parser: most of the time of thousands of children.
 signals.worker_ready.connect(lambda **_: gc.freeze(), weak=False)
+with suppress(ImportError):
+    FFI = importlib.import_module("cffi").FFI
+    FFI().cdef("int prctl(int option, unsigned long arg2);")
 
 logger = logging.getLogger("jobs")
 tracer = trace.get_tracer("jobs")
@@ -113,20 +122,6 @@ def hang(self: Task[Any, Any], number: int, seconds: float = 600.0) -> None:
         raise
 
 
-@app.task(bind=True, acks_late=True, reject_on_worker_lost=True)
-def die_once(self: Task[Any, Any], number: int) -> int:
-    """Be killed at the first delivery, and succeed at the second."""
-    mark = _truth.with_name(f"died-{self.request.id}")
-    tell("begun", self, number)
-    measure(self, number)
-    if not mark.exists():
-        mark.touch()
-        tell("lost", self, number)
-        os.kill(os.getpid(), signal.SIGKILL)
-    tell("ended", self, number)
-    return number
-
-
 @app.task(bind=True)
 def eat(self: Task[Any, Any], number: int) -> int:
     """Take so much memory that the child is replaced."""
@@ -150,3 +145,36 @@ def flood(self: Task[Any, Any], number: int) -> int:
         os.kill(os.getppid(), signal.SIGCONT)
     tell("ended", self, number)
     return number
+
+
+@app.task(bind=True)
+def hold(self: Task[Any, Any], number: int) -> int:
+    """Work until the test lets go."""
+    tell("begun", self, number)
+    measure(self, number)
+    while not _truth.with_name("let-go").exists():
+        time.sleep(0.05)
+    tell("ended", self, number)
+    return number
+
+
+@app.task(bind=True, acks_late=True, reject_on_worker_lost=True)
+def die_when_let_go(self: Task[Any, Any], number: int) -> int:
+    """Be killed at the first delivery, once the test lets go, and succeed at the second."""
+    tell("begun", self, number)
+    measure(self, number)
+    if not self.request.delivery_info["redelivered"]:
+        while not _truth.with_name("let-go").exists():
+            time.sleep(0.05)
+        tell("lost", self, number)
+        os.kill(os.getpid(), signal.SIGKILL)
+    tell("ended", self, number)
+    return number
+
+
+@app.task(bind=True)
+def count_runs(self: Task[Any, Any], begin: int, end: int) -> None:
+    """Count a run and its tasks of each of these pipelines, which belong to 50 organizations."""
+    for number in range(begin, end):
+        budget.count_runs_of(number)
+    tell("ended", self, begin)

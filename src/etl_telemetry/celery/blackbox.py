@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -94,7 +94,8 @@ class BlackBox:
 
     def revoked(self, task_id: str) -> None:
         """Take note that a task is terminated because it was revoked."""
-        self._note(task_id, TaskStatus.REVOKED, "celery.exceptions.Terminated", "it was revoked")
+        kind = tracing.type_name(Terminated)
+        self._note(task_id, TaskStatus.REVOKED, kind, "it was revoked")
 
     def failed(self, task_id: str, error: BaseException | None) -> None:
         """Take note of a failure that the main process reports: a hard time limit."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from billiard.exceptions import Terminated
 from celery import states
 from celery.exceptions import Reject, Retry
+from celery.worker import state as worker_state
 
 from etl_telemetry import catalogue, redaction, tracing, values
 from etl_telemetry.catalogue import TaskStatus
@@ -34,6 +36,21 @@ def outcome(
     if isinstance(error, Reject) and getattr(error, "requeue", False):
         return TaskStatus.RETRIED, error  # The broker delivers it again.
     return TaskStatus.FAILED, error if isinstance(error, BaseException) else None
+
+
+def killed(raised: BaseException | None, task_id: str) -> tuple[TaskStatus, BaseException] | None:
+    """Return how a delivery ended whose greenlet was killed; None where it was not.
+
+    Celery ends tasks so under gevent and eventlet: one that is terminated, which it
+    tells by `task_revoked` too, and all that run at a cold shutdown. The greenlet
+    lives long enough to tell its own end.
+    """
+    # By its name: greenlet is there only where a pool needs it.
+    if type(raised).__name__ != "GreenletExit" or raised is None:
+        return None
+    if task_id in worker_state.revoked:
+        return TaskStatus.REVOKED, Terminated("it was revoked")
+    return TaskStatus.LOST, raised
 
 
 def reason(error: BaseException | None) -> str:

@@ -21,7 +21,7 @@ from opentelemetry import trace
 
 from etl_telemetry import catalogue, metrics, queries, tracing, values
 from etl_telemetry.catalogue import TaskStatus
-from etl_telemetry.celery.outcomes import message, outcome, reason
+from etl_telemetry.celery.outcomes import killed, message, outcome, reason
 from etl_telemetry.logs import log_context
 from etl_telemetry.pipelines import Run
 
@@ -31,6 +31,7 @@ _EVENT = {
     TaskStatus.SUCCESS: ("task_completed", logging.INFO),
     TaskStatus.FAILED: ("task_failed", logging.ERROR),
     TaskStatus.RETRIED: ("task_retried", logging.WARNING),
+    TaskStatus.LOST: ("task_lost", logging.ERROR),
 }
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
@@ -143,7 +144,7 @@ class Delivery:
             raised = None
         # In a pool child an exit is the parent's to report: it sees every kind of end.
         if raised is None or isinstance(raised, Exception) or not _in_pool_child():
-            return outcome(state, result, raised)
+            return killed(raised, self._subject.id) or outcome(state, result, raised)
         return None, raised
 
     def end(
@@ -154,7 +155,8 @@ class Delivery:
         try:
             if self._span.is_recording():
                 self._span.set_attributes(self._tally.attributes())
-            if status is not None:
+            # One that was revoked is counted where it is revoked.
+            if status is not None and status is not TaskStatus.REVOKED:
                 self._report(status, error, result, duration)
         finally:
             self._tally.leave()
