@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 PLATFORM = Path(__file__).parents[2] / "examples" / "etl_platform"
-PATIENCE = 840.0
+PATIENCE = 540.0
 """Seconds after which a command is taken for hung; no measure of speed."""
 
 # Appended, so that nothing of the platform wins over an installed package.

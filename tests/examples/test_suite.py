@@ -6,12 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 SUITE = Path(__file__).parent / "suite"
 
 
-@pytest.mark.timeout(900)
 def test_django_suite_passes(platform: Any) -> None:
     """Every test in `suite/` passes, on an empty data folder and without a Collector."""
     done = platform.run(*platform.command("test", str(SUITE), "--pattern", "suite_*.py"))
