@@ -56,6 +56,13 @@ def test_url_can_name_a_socket(places: ModuleType) -> None:
     assert (database["HOST"], database["NAME"]) == ("/run/postgresql", "etl")
 
 
+def test_pool_has_a_size(places: ModuleType) -> None:
+    """It is for threads that share connections: the web server, not a task's process."""
+    variables = {"DATABASE_URL": "postgresql://db.example/etl", "DATABASE_POOL": "4"}
+    pool = places.database(variables, data=Path("/data"))["OPTIONS"]["pool"]
+    assert pool == {"min_size": 1, "max_size": 4}
+
+
 def test_other_database_is_refused_with_an_example(places: ModuleType) -> None:
     """The error says what is allowed, and does not repeat the password."""
     with pytest.raises(ValueError, match="DATABASE_URL") as error:

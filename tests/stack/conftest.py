@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.pages import REPOSITORY
-from support.stack import Stack, ending
+from support.stack import Stack, ending, eventually, losing
 from support.stack.ask.otlp import Span
 
 PLATFORM = REPOSITORY / "examples" / "etl_platform"
@@ -40,6 +40,16 @@ STRICT = {
     "ETL_TELEMETRY_HIGH_QUERY_COUNT_ROUTES": "accounts/login/=1",
 }
 """Limits that somebody who signs in is over, however fast the machine is."""
+ASKS_FOR_EACH = "/admin/accounts/user/1/change/"
+"""A page that sends a query for each membership of a user: the N+1 of Django's admin."""
+FAILS = "/api/runs?pipeline=%00"
+"""A request that fails: no view refuses what PostgreSQL cannot store."""
+SEEN = (
+    "pipeline_active_run_age_seconds", "step_rows_done", "step_rows_expected",
+    "step_heartbeat_age_seconds", "celery_queue_oldest_message_age_seconds",
+    "celery_messages_unacked", "celery_beat_next_due_timestamp_seconds",
+)  # fmt: skip
+"""Series that end with what they are about."""
 
 Counts = dict[tuple[str, ...], float]
 
@@ -91,6 +101,8 @@ class Proof:
     """The records in the platform's own `application.log`."""
     begin: float
     """Unix time before anything ran."""
+    busy: float
+    """Unix time at which runs were active, messages waited, and all of it could be seen."""
     end: float
     """Unix time when everything had arrived."""
 
@@ -146,17 +158,25 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
         (tmp_path_factory.getbasetemp().parent / "the-one-proof").mkdir()
     begin = time.time()
     stack = Stack(folder)
+    # What is lost is lost by another Collector: nothing of the platform may be.
+    (folder / "losing").mkdir()
+    nowhere = f"{stack.prometheus.address('http')}/nowhere"
+    loser = losing.collector(folder / "losing", nowhere=nowhere)
     # For the dashboard of the telemetry itself; elsewhere tests read the page by themselves.
-    stack.prometheus.scrape("collector", f"127.0.0.1:{stack.collector.ports['metrics']}")
-    with stack:
+    pages = (f"127.0.0.1:{each.ports['metrics']}" for each in (stack.collector, loser))
+    stack.prometheus.scrape("collector", *pages)
+    with stack, loser:
+        losing.lose(loser)
         endpoint = stack.collector.otlp_http
         with Platform(folder / "platform", endpoint=endpoint, variables=STRICT) as platform:
-            _use(platform)
+            busy = _use(platform, stack)
             platform.stop_services()
             ledger = platform.ledger()
             audit, records = (_lines(platform, name) for name in ("audit.log", "application.log"))
         stack.settle()
-        yield Proof(stack, ledger, audit, records, begin, time.time())
+        end = time.time()
+        loser.stop()
+        yield Proof(stack, ledger, audit, records, begin, busy, end)
 
 
 def _lines(platform: Platform, name: str) -> list[dict[str, Any]]:
@@ -164,14 +184,35 @@ def _lines(platform: Platform, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def _use(platform: Platform) -> None:
-    """Sign in wrongly, run every pipeline, cancel a run, kill a worker, let beat start a run."""
+def _use(platform: Platform, stack: Stack) -> float:
+    """Let happen what can happen; return when most of it was under way.
+
+    Somebody signs in wrongly, runs every pipeline and looks at pages, of which one fails. The
+    workers are too busy for what waits, a run is cancelled, a worker killed, and beat starts a run.
+    """
     platform.try_to_sign_in("mallory", "a guess")
     platform.run_all()
+    with platform.client() as client:
+        assert [client.look_at(page) for page in (ASKS_FOR_EACH, FAILS)] == [200, 500]
+    busy = _be_busy(platform, stack)
     platform.manage("incident", "revoke")
     platform.manage("incident", "kill_worker")
     platform.run_by_beat(BY_BEAT)
     platform.wait_until_quiet()
+    return busy
+
+
+def _be_busy(platform: Platform, stack: Stack) -> float:
+    """Keep the workers busy until it is seen; return when that was."""
+    platform.manage("incident", "busy")
+
+    def seen() -> bool:
+        return all(stack.prometheus.ask.query(name) for name in SEEN)
+
+    eventually("what is under way is seen", seen)
+    busy = time.time()
+    platform.manage("incident", "relief")
+    return busy
 
 
 @pytest.fixture(scope="module")

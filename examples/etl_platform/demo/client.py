@@ -64,6 +64,10 @@ class Client:
             raise DemoError(f"Starting {pipeline} answered {answer.status_code}, not 302.")
         return answer.headers["Location"].rstrip("/").rpartition("/")[2]
 
+    def look_at(self, path: str) -> int:
+        """Open a page; return how it answered."""
+        return self._session.get(self._address + path, timeout=TIMEOUT).status_code
+
     def active_runs(self) -> set[str]:
         """Return the ids of the runs that have not ended."""
         return {run["id"] for run in self._get("/api/runs?active=1").json()["runs"]}

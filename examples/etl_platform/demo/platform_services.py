@@ -69,8 +69,11 @@ def start_broker(fleet: Fleet, options: Options) -> None:
     wait_for("The broker's start", lambda: _listens(options.broker_port), fleet)
 
 
-def start(fleet: Fleet, options: Options) -> None:
-    """Start observer, worker, beat and web; return when the web server answers."""
+def start(fleet: Fleet, options: Options, *, pool: int = 0) -> None:
+    """Start observer, worker, beat and web; return when the web server answers.
+
+    With `pool` the web server's processes have that many connections to PostgreSQL each, at most.
+    """
     # First, so that they are stopped last, and see how the others end.
     fleet.start("observer", PYTHON, "manage.py", "telemetry_observer", "--interval", "2")
     start_worker(fleet)
@@ -78,7 +81,8 @@ def start(fleet: Fleet, options: Options) -> None:
     fleet.start("beat", *CELERY, "beat", "--pidfile", schedule, "--loglevel", "INFO")
     bind = f"127.0.0.1:{options.web_port}"
     gunicorn = (PYTHON, "-m", "gunicorn", "etl_platform.wsgi", "--bind", bind)
-    fleet.start("web", *gunicorn, "--workers", str(WEB_WORKERS), "--threads", "2")
+    pooled = ("--env", f"DATABASE_POOL={pool}") if pool else ()
+    fleet.start("web", *gunicorn, "--workers", str(WEB_WORKERS), "--threads", "2", *pooled)
     login = web_address(options) + "/accounts/login/"
     wait_for("The web server's start", lambda: _answers(login), fleet)
 

@@ -41,7 +41,12 @@ def database(environ: Mapping[str, str], *, data: Path) -> dict[str, Any]:
         # A socket's folder does not fit where a URL has its host: `?host=/var/run/postgresql`.
         "HOST": dict(parse_qsl(parts.query)).get("host") or parts.hostname or "",
         "PORT": parts.port or "",
+        **_pool(environ.get("DATABASE_POOL", "")),
     }
+
+
+def _pool(size: str) -> dict[str, Any]:
+    return {"OPTIONS": {"pool": {"min_size": 1, "max_size": int(size)}}} if size else {}
 
 
 def cache(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 | variable | meaning | default |
 | --- | --- | --- |
 | `DATABASE_URL` | `postgresql://user:password@host:5432/name` | SQLite in the data folder |
+| `DATABASE_POOL` | connections in each process' pool (PostgreSQL, psycopg 3) | no pool |
 | `CACHE_URL` | `redis://host:6379/1` | this process' memory |
 | `CELERY_BROKER_URL` | `redis://host:6379/0` | `redis://localhost:6379/0` |
 | `CELERY_RESULT_BACKEND` | where the chord of the delay report meets | the broker |

@@ -25,6 +25,8 @@ from support.stack.patience import eventually
 from support.stack.startable import Startable
 
 WEB_PORT = 8000
+POOL = 4
+"""Connections to the database that a process of the web server has at most."""
 BY_BEAT = """
 import json
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -84,7 +86,7 @@ class Platform(Startable):
         self._closing.callback(self.fleet.stop)
         services.start_broker(self.fleet, self.options)
         self.login = services.prepare(self.fleet)
-        services.start(self.fleet, self.options)
+        services.start(self.fleet, self.options, pool=POOL)
         return self
 
     def stop_services(self) -> None:

@@ -36,13 +36,13 @@ class Prometheus(Engine):
         """Return how to query it."""
         return PrometheusApi(self.address("http"))
 
-    def scrape(self, job: str, address: str) -> None:
-        """Scrape this `host:port` as a job of the product's file, which has its usual address."""
+    def scrape(self, job: str, *addresses: str) -> None:
+        """Scrape each `host:port` as a job of the product's file, which has its usual address."""
         copy = self.folder / "config"
         if self.config.parent != copy:
             shutil.copytree(self.config.parent, copy)
             self.config = copy / self.config.name
-        (copy / "targets" / f"{job}.yml").write_text(json.dumps([{"targets": [address]}]))
+        (copy / "targets" / f"{job}.yml").write_text(json.dumps([{"targets": addresses}]))
 
     def command(self) -> list[str]:
         """Return how it is started."""

@@ -23,6 +23,10 @@ FAILURES = 6
 """Enough for PipelineFailureRate, which wants five runs."""
 MESSAGES = 1_500
 """Enough for HighQueueSize, which wants more than 1,000."""
+WAITING = 2
+"""Runs that wait behind those that keep the workers busy."""
+ONE_DAY = {"since": "2013-01-01", "until": "2013-01-01"}
+"""Options of a short run."""
 BUSY_SECONDS = 230
 """How long the workers take nothing of the full queue: less than a task's time limit."""
 
@@ -66,9 +70,8 @@ def schema() -> str:
 
 def flood(*, runs: int = 200) -> str:
     """Trigger far more runs than the workers can take."""
-    options = {"since": "2013-01-01", "until": "2013-01-01"}
     for _ in range(runs):
-        _start(options)
+        _start(ONE_DAY)
     return f"triggered {runs} runs of {_pipeline()}"
 
 
@@ -94,13 +97,26 @@ def fail_pipeline() -> str:
 
 def fill_queue() -> str:
     """Keep the workers busy, and publish more messages than a queue should have."""
-    busy = workers.slots()
-    for _ in range(busy):
-        _start({"hold": BUSY_SECONDS})
+    busy = _keep_busy(workers.slots())
     for _ in range(MESSAGES):
         wait_in_line.delay()
     held = f"the workers are busy for {BUSY_SECONDS} s" if busy else "there is no worker"
     return f"published {MESSAGES} messages, and {held}"
+
+
+def busy() -> str:
+    """Keep the workers busy, and start runs that have to wait for one; `relief` ends it."""
+    held = _keep_busy(workers.slots_in_time())
+    for _ in range(WAITING):
+        _start(ONE_DAY)
+    return f"{held} runs keep the workers busy for {BUSY_SECONDS} s, and {WAITING} runs wait"
+
+
+def relief() -> str:
+    """Cancel the runs that keep the workers busy."""
+    held = PipelineRun.objects.filter(status__in=PipelineRun.ACTIVE, options__has_key="hold")
+    cancelled = sum(services.cancel(run, reason="Cancelled by an operator.") for run in held)
+    return f"cancelled {cancelled} runs that kept the workers busy"
 
 
 INCIDENTS: dict[str, Callable[[], str]] = {
@@ -112,6 +128,8 @@ INCIDENTS: dict[str, Callable[[], str]] = {
     "stop_worker": stop_worker,
     "fail_pipeline": fail_pipeline,
     "fill_queue": fill_queue,
+    "busy": busy,
+    "relief": relief,
 }
 
 
@@ -120,6 +138,12 @@ def _pipeline(kind: str = VICTIM) -> Pipeline:
     if pipeline is None:
         raise IncidentError("There are no pipelines yet. Fix: manage.py seed")
     return pipeline
+
+
+def _keep_busy(slots: int) -> int:
+    for _ in range(slots):
+        _start({"hold": BUSY_SECONDS})
+    return slots
 
 
 def _start(options: dict[str, Any], pipeline: Pipeline | None = None) -> PipelineRun:

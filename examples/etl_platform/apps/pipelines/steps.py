@@ -36,12 +36,16 @@ class RunningTally(Tally):
     def reading(self, rows: Iterable[Any], *, expected: int | None = None) -> Iterator[Any]:
         """Hand rows on, and say now and then how many were read of those that are expected."""
         if expected is not None:
-            self._step.expect_rows(expected)
+            self.expect(expected)
         for number, row in enumerate(rows, 1):
             yield row
             if number % EVERY == 0:
                 self._told += EVERY
                 self._step.add_rows(read=EVERY)
+
+    def expect(self, rows: int) -> None:
+        """Say how many rows there will be."""
+        self._step.expect_rows(rows)
 
     def is_alive(self) -> None:
         """Say that the step goes on, where there are no rows that would say so."""

@@ -61,6 +61,15 @@ def slots() -> int:
     return sum(stats["pool"]["max-concurrency"] for stats in _stats().values())
 
 
+def slots_in_time() -> int:
+    """Return the same, as soon as a worker answers."""
+    end = time.monotonic() + PATIENCE
+    while not (found := slots()):
+        if time.monotonic() > end:
+            raise IncidentError("No worker answers: there is none to keep busy.")
+    return found
+
+
 def stop_one() -> str:
     """Stop a worker in the ordinary way, wait until it has ended, and return its name."""
     names = sorted(_stats())

@@ -40,7 +40,9 @@ def fail_run(task_id: str, *, run_id: str, pipeline_name: str) -> None:
 def hold(self: RunTask, *, run_id: str, pipeline_name: str, seconds: float) -> None:
     """Keep a worker busy, once: what the incidents kill or revoke. Ends its run."""
     with counted_step("hold") as tally:
-        end = time.monotonic() + (0 if self.lost_deliveries() else seconds)
+        left = 0 if self.lost_deliveries() else seconds
+        tally.expect(int(left))
+        end = time.monotonic() + left
         while (left := end - time.monotonic()) > 0:
             tally.is_alive()
             time.sleep(min(left, 1))
