@@ -208,7 +208,8 @@ def compat(session: nox.Session) -> None:
     rooms = ("logs", "pipelines", "runtime", "tracing")
     core = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "tests" / room for room in rooms)]
     # What is parsed or added up (config, redaction, the relay's store) is the same everywhere.
-    sums = [f"--ignore={path}" for path in (ROOT / "tests/runtime/relay").glob("test_[!r]*.py")]
+    relay = ROOT / "tests" / "runtime" / "relay"
+    sums = [f"--ignore={relay}/test_{name}.py" for name in ("decode", "series_budget", "store")]
     chosen = session.posargs or sorted([*map(str, core), *sums])
     session.run("pytest", "-n", "2", "--dist", "worksteal", *chosen)
 
