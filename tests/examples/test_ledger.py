@@ -80,3 +80,28 @@ def test_counts_are_those_of_the_table_after_a_kill(seeded: Any) -> None:
         assert len({span.trace_id for span in roots}) == 6
         failed = next(s for s in roots if s.attributes["pipeline.name"] == "fleet-aa")
         assert (failed.status, failed.status_message) == ("error", "Broken.")
+
+
+def test_beat_that_observes_counts_runs(seeded: Any) -> None:
+    """It drains the ledger as any observer does: what it reported stays when it has ended."""
+    with receiving() as (receiver, query):
+        beats = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address,
+            "ETL_TELEMETRY_OBSERVER_IN_BEAT": "true",
+            "CELERY_BROKER_URL": "memory://",
+            "CELERY_RESULT_BACKEND": "cache+memory://",
+        }
+        seeded.variables.update(beats)
+        _end_runs(seeded)
+        beat = (sys.executable, "-m", "celery", "-A", "etl_platform", "beat", "--pidfile=")
+        with seeded.running(*beat) as running:
+            end = time.monotonic() + PATIENCE
+            while sum(_counted(query).values()) < 3:
+                assert running.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        runs, unfinished = _ledger(seeded)
+        assert runs == _counted(query)
+        assert (sum(runs.values()), unfinished["unreported_runs"]) == (3, 0)
+        totals = query.series("pipeline.executions")
+        assert {one.resource["service.instance.id"] for one in totals} == {"ledger"}
