@@ -46,6 +46,7 @@ class Page:
         self.ran = 0
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{self.ports['4318']}"
         os.environ["PYTHONUNBUFFERED"] = "1"
+        os.environ.pop("PYTEST_ADDOPTS", None)  # What is told to this run is not the page's.
 
     def localize(self, text: str) -> str:
         """Replace the ports that the page names by the free ones."""
