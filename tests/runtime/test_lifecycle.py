@@ -208,14 +208,14 @@ def test_exit_without_a_collector_takes_no_longer_than_the_deadline(collector: s
     """One deadline for the three signals, whether the port is closed or never answers (trap 6).
 
     The stock set-up takes 15 to 29 seconds; the bound here leaves a slow machine
-    twice the deadline for leaving the interpreter.
+    ten seconds for leaving the interpreter: beside two other steps of the CI it took more than six.
     """
     with _hanging_server() as hanging:
         address = hanging if collector == "hung" else "http://127.0.0.1:9"
         result = run(EXIT, address, OTEL_METRIC_EXPORT_INTERVAL="60000")
     took = time.time() - float(result.stdout)
     assert result.returncode == 0
-    assert took < 6
+    assert took < 12
     assert "Traceback" not in result.stderr
 
 

@@ -40,7 +40,7 @@ def run(
     script: str,
     address: str | None = None,
     *,
-    timeout: float = 90,
+    timeout: float = 300,
     as_file: bool = False,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
