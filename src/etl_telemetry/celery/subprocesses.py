@@ -38,11 +38,13 @@ def wrap() -> Callable[[], None]:
 
 def _told(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments with the trace in `env`; what the task itself says there wins."""
+    if here.current() is None:
+        return args, kwargs
     by_position = len(args) > _ENV
     given = args[_ENV] if by_position else kwargs.get("env")
     # That of the worker itself comes along where a task adds to its environment.
     outer = os.environ.get(_TOLD)
-    if here.current() is None or (given is not None and given.get(_TOLD, outer) != outer):
+    if given is not None and given.get(_TOLD, outer) != outer:
         return args, kwargs
     environment = pipelines.child_environment(given)
     if by_position:
