@@ -13,7 +13,7 @@ levels and filters of the logger, whether the logger propagates or not. Why:
   and warnings of an unconfigured logger no longer reach standard error.
 
 `callHandlers` is not a documented hook. Sentry's SDK has used it the same way for years;
-`tests/runtime/test_log_bridge.py` proves what we rely on. Delete this when logging
+`tests/runtime/log_bridge` proves what we rely on. Delete this when logging
 offers a hook for all records.
 """
 
