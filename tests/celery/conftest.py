@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from etl_telemetry.celery.instrumentation import instrument
 from etl_telemetry.config import Config
+from etl_telemetry.runtime import propagation
 from support.broker import broker, broker_server, free_port
 from support.telemetry import Telemetry, telemetry
 
@@ -29,6 +30,18 @@ def instrumented() -> Iterator[None]:
     assert undo is not None
     yield
     undo()
+
+
+@pytest.fixture
+def propagators() -> None:
+    """Carry trace and baggage in the headers of messages."""
+    propagation.install(["tracecontext", "baggage"])
+
+
+@pytest.fixture
+def app() -> Celery:
+    """Give an application that needs no broker."""
+    return Celery("jobs", broker="memory://", set_as_current=False)
 
 
 def make_app(broker: str) -> Celery:

@@ -1,4 +1,4 @@
-"""One delivery of a task: context, span, run, outcome, log events, count."""
+"""One delivery of a task: outcome, labels, log events, count; the host always wins."""
 
 from __future__ import annotations
 
@@ -6,39 +6,19 @@ import contextvars
 import logging
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from celery import Celery, Task, signals
-from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject
-from opentelemetry import baggage, context, trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry import context, trace
 
-from etl_telemetry import guard, pipelines
+from etl_telemetry import guard
 from etl_telemetry.catalogue import RUN_HEADER
 from etl_telemetry.logs import current_fields
-from etl_telemetry.pipelines import Run
-from etl_telemetry.runtime import propagation
+from support.deliveries import RUN, count, deliver, succeed
 from support.telemetry import Telemetry
 
-RUN = Run(id="7", name="daily", organization="acme", started_ns=1_000)
-SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-OTHER_TRACE = f"00-{0xABC:032x}-{0xDEF:016x}-01"
-IN_RUN = f"00-{RUN.trace_id}-{0xDEF:016x}-01"
-
-pytestmark = pytest.mark.usefixtures("instrumented")
-
-
-@pytest.fixture(autouse=True)
-def _propagators() -> None:
-    propagation.install(["tracecontext", "baggage"])
-
-
-@pytest.fixture
-def app() -> Celery:
-    """Give an application that needs no broker."""
-    return Celery("jobs", broker="memory://", set_as_current=False)
+pytestmark = pytest.mark.usefixtures("instrumented", "propagators")
 
 
 @pytest.fixture
@@ -59,41 +39,7 @@ def events(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]
     return read
 
 
-def deliver(
-    app: Celery,
-    body: Callable[..., Any],
-    *,
-    name: str = "shop.extract_orders",
-    kwargs: dict[str, Any] | None = None,
-    headers: dict[str, Any] | None = None,
-    **options: Any,
-) -> None:
-    """Run ``body`` as a worker runs a task: through Celery's own tracer, with all signals."""
-    body.__name__ = "body"  # Celery compiles a function of that name; a lambda has none.
-    task: Task[Any, Any] = app.task(name=name, shared=False, **options)(body)
-    app.finalize()
-    request = {
-        "id": "task-1",
-        "delivery_info": {"routing_key": "jobs", "redelivered": False},
-        "is_eager": False,
-        "hostname": "worker@host",
-        **(headers or {}),
-    }
-    build_tracer(task.name, app.tasks[name], app=app)("task-1", (), kwargs or {}, request)
-
-
-def count(status: str, *, pipeline: str = "unknown", type_: str = "extract") -> dict[Any, int]:
-    """Return what the counter shows after one delivery."""
-    labels = {"pipeline.name": pipeline, "status": status, "task.type": type_}
-    return {tuple(sorted(labels.items())): 1}
-
-
 # --- Outcomes ---------------------------------------------------------------
-
-
-def succeed() -> list[int]:
-    """End well."""
-    return [1, 2, 3]
 
 
 def fail() -> None:
@@ -126,7 +72,6 @@ def leave() -> None:
     raise SystemExit(3)
 
 
-TASK = {"task.id": "task-1", "task.name": "shop.extract_orders", "task.type": "extract"}
 OUTCOMES: dict[str, tuple[Callable[..., Any], bool, str, dict[str, Any]]] = {
     "success": (succeed, False, "success", {
         "event": "task_completed", "level": "INFO", "task.result.size": 3}),
@@ -233,113 +178,6 @@ def test_the_pipeline_is_the_runs_then_the_arguments(
     """A run knows its pipeline; without a run the argument `pipeline_name` tells it."""
     deliver(app, lambda pipeline_name="": None, kwargs=kwargs, headers=headers)
     assert seen.values()["task.executions"] == count("success", pipeline=pipeline)
-
-
-# --- Context ----------------------------------------------------------------
-
-
-def test_a_task_starts_from_a_clean_context_and_restores_what_was_there(
-    app: Celery, seen: Telemetry
-) -> None:
-    """What leaked into the worker's thread before is neither parent nor baggage of a task."""
-    leaked = NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=SAMPLED))
-    dirty = baggage.set_baggage("user", "ada", trace.set_span_in_context(leaked))
-    inside: list[Any] = []
-    token = context.attach(dirty)
-    try:
-        deliver(app, lambda: inside.append(baggage.get_all()))
-        assert context.get_current() == dirty
-    finally:
-        context.detach(token)
-    assert inside == [{}]
-    assert seen.span("run/shop.extract_orders").parent is None
-
-
-def test_a_task_that_leaks_leaves_nothing_to_the_next_one(app: Celery, seen: Telemetry) -> None:
-    """A span that the body entered and never left is not the parent of the next task."""
-    before = context.get_current()
-
-    def leak() -> None:
-        context.attach(trace.set_span_in_context(trace.get_tracer("app").start_span("forgotten")))
-
-    deliver(app, leak)
-    assert context.get_current() == before
-
-
-@pytest.mark.parametrize(
-    ("headers", "trace_id", "parent_id"),
-    [
-        ({"traceparent": OTHER_TRACE}, 0xABC, 0xDEF),
-        ({RUN_HEADER: RUN.to_header(), "traceparent": IN_RUN}, int(RUN.trace_id, 16), 0xDEF),
-        (
-            {RUN_HEADER: RUN.to_header()},
-            RUN.span_context.trace_id,
-            RUN.span_context.span_id,
-        ),
-        (
-            {RUN_HEADER: RUN.to_header(), "traceparent": OTHER_TRACE},
-            RUN.span_context.trace_id,
-            RUN.span_context.span_id,
-        ),
-    ],
-    ids=["no run", "run", "run without parent", "run with a parent elsewhere"],
-)
-def test_the_parent_is_the_publish_and_inside_a_run_always_in_its_trace(
-    headers: dict[str, Any], trace_id: int, parent_id: int, app: Celery, seen: Telemetry
-) -> None:
-    """Whatever the publisher knew, a task of a run belongs to the trace of the run."""
-    deliver(app, succeed, headers=headers)
-    parent = seen.span("run/shop.extract_orders").parent
-    assert parent is not None
-    assert (parent.trace_id, parent.span_id) == (trace_id, parent_id)
-
-
-def test_inside_a_task_the_run_and_the_log_fields_are_current(app: Celery, seen: Telemetry) -> None:
-    """Steps and log records in the body need not be told which run they belong to."""
-    inside: list[Any] = []
-
-    def look() -> None:
-        span = trace.get_current_span()
-        inside.extend([pipelines.current_run(), dict(current_fields()), span])
-
-    deliver(app, look, headers={RUN_HEADER: RUN.to_header()})
-    run, fields, span = inside
-    assert run == RUN
-    assert fields == {
-        **TASK,
-        "pipeline.name": "daily",
-        "pipeline.organization": "acme",
-        "pipeline.run.id": "7",
-    }
-    assert span.name == "run/shop.extract_orders"
-    assert (pipelines.current_run(), dict(current_fields())) == (None, {})
-
-
-def test_baggage_of_the_message_is_there_in_the_task(app: Celery, seen: Telemetry) -> None:
-    """What the publisher put into the baggage arrives, also inside a run."""
-    inside: list[Any] = []
-    for headers in (
-        {"traceparent": OTHER_TRACE},
-        {"traceparent": IN_RUN, RUN_HEADER: RUN.to_header()},
-    ):
-        deliver(
-            app,
-            lambda: inside.append(baggage.get_all()),
-            name=f"shop.{uuid4()}",
-            headers={**headers, "baggage": "tenant=acme"},
-        )
-    assert inside == [{"tenant": "acme"}, {"tenant": "acme"}]
-
-
-@pytest.mark.parametrize("header", ["{", "[]", '{"v": 99}', 3, None, "x" * 100_000])
-def test_a_header_that_cannot_be_read_costs_the_run_not_the_task(
-    header: object, app: Celery, seen: Telemetry
-) -> None:
-    """A message of a newer version, or garbage, still runs and is still counted."""
-    done: list[int] = []
-    deliver(app, lambda: done.append(1), headers={RUN_HEADER: header})
-    assert done == [1]
-    assert seen.values()["task.executions"] == count("success")
 
 
 # --- The host always wins ---------------------------------------------------
