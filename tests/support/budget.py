@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from etl_telemetry import metrics
 
-PIPELINES, ORGANIZATIONS = int(os.environ.get("BUDGET_PIPELINES", "200")), 50
+PIPELINES, ORGANIZATIONS = 2_000, 50
 
 
 def count_runs_of(number: int) -> None:
