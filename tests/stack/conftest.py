@@ -44,12 +44,17 @@ ASKS_FOR_EACH = "/admin/accounts/user/1/change/"
 """A page that sends a query for each membership of a user: the N+1 of Django's admin."""
 FAILS = "/api/runs?pipeline=%00"
 """A request that fails: no view refuses what PostgreSQL cannot store."""
+HELD = "flights-yv-lga"
+"""The pipeline whose runs keep the workers busy: the last of its kind."""
 SEEN = (
-    "pipeline_active_run_age_seconds", "step_rows_done", "step_rows_expected",
-    "step_heartbeat_age_seconds", "celery_queue_oldest_message_age_seconds",
-    "celery_messages_unacked", "celery_beat_next_due_timestamp_seconds",
+    *(f'{name}{{pipeline_name="{HELD}"}}' for name in (
+        "pipeline_active_run_age_seconds", "step_rows_done", "step_heartbeat_age_seconds",
+        "step_rows_expected",
+    )),
+    "celery_queue_oldest_message_age_seconds", "celery_messages_unacked",
+    "celery_beat_next_due_timestamp_seconds",
 )  # fmt: skip
-"""Series that end with what they are about."""
+"""Series that end with what they are about; those of an earlier run may still be there."""
 
 Counts = dict[tuple[str, ...], float]
 
@@ -105,6 +110,8 @@ class Proof:
     """Unix time at which runs were active, messages waited, and all of it could be seen."""
     end: float
     """Unix time when everything had arrived."""
+    held: str = HELD
+    """The pipeline whose runs were active then."""
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -206,11 +213,11 @@ def _be_busy(platform: Platform, stack: Stack) -> float:
     """Keep the workers busy until it is seen; return when that was."""
     platform.manage("incident", "busy")
 
-    def seen() -> bool:
-        return all(stack.prometheus.ask.query(name) for name in SEEN)
+    def seen() -> float:
+        now = time.time()
+        return all(stack.prometheus.ask.query(each, at=now) for each in SEEN) and now
 
-    eventually("what is under way is seen", seen)
-    busy = time.time()
+    busy = eventually("what is under way is seen", seen)
     platform.manage("incident", "relief")
     return busy
 

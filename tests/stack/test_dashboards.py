@@ -26,8 +26,6 @@ NEAR = 0.1
 PICTURES = os.environ.get("ETL_DASHBOARD_PICTURES")
 """Folder for the pictures: `docs/how-to/pictures/dashboards` for those of the documentation."""
 
-HELD = "flights-yv-lga"
-"""The one whose runs keep the workers busy: the last of its kind."""
 WHILE_BUSY = {
     "etl-overview/Active runs by pipeline",
     "etl-overview/Oldest active run",
@@ -98,13 +96,15 @@ def after_a_drop(viewer: Viewer, proof: Any) -> Viewer:
 
 
 @pytest.fixture(scope="module")
-def answers(viewer: Viewer, busy: Viewer, after_a_drop: Viewer) -> Callable[[Target], Any]:
+def answers(
+    proof: Any, viewer: Viewer, busy: Viewer, after_a_drop: Viewer
+) -> Callable[[Target], Any]:
     """Answer each question at a time at which there is something to say."""
 
     def answer(target: Target) -> Any:
         panel = panel_of(target)
         if panel in WHILE_BUSY:
-            return busy.choosing(pipeline=HELD).answer(target)
+            return busy.choosing(pipeline=proof.held).answer(target)
         return ask(after_a_drop if panel in AFTER_A_DROP else viewer, target)
 
     return answer
