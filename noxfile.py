@@ -46,6 +46,10 @@ PIP_TOLD = {
 }  # fmt: skip
 """What pip is told by its files and `PIP_*`, and uv, which reads neither, by a variable."""
 
+# Without bytecode each process compiles Django, Celery and the SDK anew: three times the CPU for a
+# start, and the tests start thousands. uv leaves it to the first import, unlike pip.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["tests", "applications", "lint", "types", "docs", "build"]
 # For an environment of the tests uv takes 5 s of CPU, pip 109.

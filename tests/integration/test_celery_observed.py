@@ -91,16 +91,18 @@ def test_a_worker_tells_what_it_has_in_hand(broker: str, received: Received) -> 
 
 def test_the_observer_sees_workers_and_queues(broker: str, received: Received) -> None:
     """Up while they answer, down when they are gone; the broker's queues all the time."""
-    with observing(broker, received):
-        wait_for(received, "celery.queue.size", {"jobs": 0})
+    with observing(broker, received, "--queues", "named"):
+        wait_for(received, "celery.queue.size", {"jobs": 0, "named": 0})
         with worker(broker, received, "-P", "solo", "-n", "one@here"):
             wait_for(received, "celery.worker.up", {"one@here": 1})
+            wait_for(received, "celery.queue.consumers", {"jobs": 1, "named": 0})
         wait_for(received, "celery.worker.up", {"one@here": 0})
+        wait_for(received, "celery.queue.consumers", {"jobs": 0, "named": 0})
         run_script(
             "from support.celery_app import work\nwork.delay(1)",
             broker, received, SET_UP_IN="nowhere",
         )  # fmt: skip
-        wait_for(received, "celery.queue.size", {"jobs": 1})
+        wait_for(received, "celery.queue.size", {"jobs": 1, "named": 0})
     names = {s.resource["service.instance.id"] for s in received.query.series("celery.queue.size")}
     assert names == {"observer"}
     # Its questions are no spans.

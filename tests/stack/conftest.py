@@ -51,8 +51,8 @@ SEEN = (
         "pipeline_active_run_age_seconds", "step_rows_done", "step_heartbeat_age_seconds",
         "step_rows_expected",
     )),
-    "celery_queue_oldest_message_age_seconds", "celery_messages_unacked",
-    "celery_beat_next_due_timestamp_seconds",
+    "celery_queue_oldest_message_age_seconds", "celery_queue_consumers > 0",
+    "celery_messages_unacked", "celery_beat_next_due_timestamp_seconds",
 )  # fmt: skip
 """Series that end with what they are about; those of an earlier run may still be there."""
 

@@ -264,7 +264,7 @@ QUEUE_OLDEST_AGE = Metric(
 )  # fmt: skip
 QUEUE_CONSUMERS = Metric(
     "celery.queue.consumers", "gauge", "{consumer}",
-    "Workers that take messages from a queue, as an AMQP broker tells.",
+    "Workers that take messages from a queue: as an AMQP broker tells, else as those that answer.",
     (QUEUE_NAME,), "celery_queue_consumers", stability="development",
 )  # fmt: skip
 UNACKED = Metric(

@@ -24,7 +24,7 @@ def sources(config: Config) -> list[Source]:
     app.finalize()
     found = [
         Source("queues", Queues(app, config.observer_queues).read),
-        Source("workers", Liveness(app).read),
+        Source("workers", Liveness(app, config.observer_queues).read),
     ]
     # The API of a RabbitMQ that is not the broker tells of other queues.
     if config.rabbitmq_api is not None and _is_amqp(app):

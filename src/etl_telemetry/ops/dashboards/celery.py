@@ -66,8 +66,8 @@ def _queues(limits: Thresholds) -> tuple[Panel, ...]:
         ),
         Panel(
             "Consumers and unacknowledged messages",
-            "Workers that take from a queue, as an AMQP broker tells; messages that workers have "
-            "taken from Redis and not acknowledged.",
+            "Workers that take from a queue, as an AMQP broker tells or as those that answer say; "
+            "messages that workers have taken and not acknowledged.",
             (Metrics(f"max by (queue_name) (celery_queue_consumers{{{_QUEUE}}})",
                      "{{queue_name}} consumers"),
              Metrics(f"max by (deployment_environment_name) (celery_messages_unacked{{{ENV}}})",
