@@ -35,7 +35,16 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 
 from etl_telemetry import audit, catalogue, guard, pipelines
-from etl_telemetry.celery import actors, canvas, plumbing, publish, runs, subprocesses, waits
+from etl_telemetry.celery import (
+    actors,
+    canvas,
+    plumbing,
+    publish,
+    results,
+    runs,
+    subprocesses,
+    waits,
+)
 from etl_telemetry.celery.allowed import AllowedArguments
 from etl_telemetry.celery.delivery_span import DeliverySpan, context_of, queue_of, wait_of
 from etl_telemetry.celery.message import Message
@@ -62,14 +71,14 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
     wraps = (publish.wrap, publish.wrap_retry, canvas.wrap) if instrumentor is not None else ()
     unwraps = [wrap() for wrap in wraps]
     if not config.broker_commands:
-        unwraps.append(plumbing.wrap())
+        unwraps += [plumbing.wrap(), results.wrap()]
     if config.task_subprocesses:
         unwraps.append(subprocesses.wrap())
     receivers.connect()
 
     def undo() -> None:
         receivers.disconnect()
-        for unwrap in unwraps:
+        for unwrap in reversed(unwraps):
             unwrap()
         if mine and instrumentor is not None:
             instrumentor.uninstrument()

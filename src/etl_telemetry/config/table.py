@@ -207,8 +207,8 @@ class Config:
     task_link_eta: float = setting(SECONDS, default=3_600.0)
     """Seconds to the ETA of a task past which it gets a trace of its own, outside of a run."""
     broker_commands: bool = setting(BOOLEAN, default=False)
-    """Whether commands to Redis are spans also where nothing else is: the polling of the broker,
-    messages, results."""
+    """Whether what Celery itself says makes spans: to Redis (the polling of the broker, messages,
+    results), and what a result backend asks a database."""
     task_arguments: tuple[str, ...] = setting(_NAMES, default=())
     """Arguments of tasks, by name, that their spans and log records tell; none by default."""
     task_subprocesses: bool = setting(BOOLEAN, default=True)

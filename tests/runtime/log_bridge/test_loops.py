@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -22,6 +22,7 @@ from opentelemetry.sdk._logs.export import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
+from etl_telemetry.logs.aloud import ALOUD
 from etl_telemetry.runtime import log_bridge, log_handler
 from etl_telemetry.runtime.log_bridge import Bridge
 from support.bridged import Records, unconfigured
@@ -35,6 +36,15 @@ def test_what_is_logged_while_exporting_is_dropped(seen: Records, bridge: Bridge
     logging.getLogger("opentelemetry").warning("x")
     logging.getLogger("opentelemetry_of_mine").warning("mine")
     assert seen.bodies() == ["mine"]
+
+
+def test_what_is_silent_for_spans_only_is_exported(seen: Records, bridge: Bridge) -> None:
+    """A result backend asks its database without spans; what it warns of must be seen."""
+    token = context.attach(context.set_value(ALOUD, value=True))
+    with suppress_instrumentation():
+        logging.getLogger("celery.backends").warning("retrying")
+    context.detach(token)
+    assert seen.bodies() == ["retrying"]
 
 
 class Counting(http.server.BaseHTTPRequestHandler):
