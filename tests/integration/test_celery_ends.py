@@ -101,10 +101,14 @@ def test_solo_fails_the_task_that_runs(conf: dict[str, object], matrix: Matrix) 
 def test_greenlets_that_are_killed_are_lost(matrix: Matrix) -> None:
     """They tell their end themselves; what Celery starts anew is a new delivery.
 
-    Cold only: Celery's soft shutdown sleeps in a callback of the event loop, which gevent refuses.
+    One that was revoked without being terminated ran on, and is lost too. Cold only: Celery's soft
+    shutdown sleeps in a callback of the event loop, which gevent refuses.
     """
     with matrix.worker(*GEVENT) as running:
-        matrix.publish("work.delay(1); hold.delay(2); hold.delay(3)")
+        matrix.publish(
+            f"r = hold.delay(2)\n{until_active(1)}app.control.revoke(r.id, reply=True)\n"
+            "work.delay(1); hold.delay(3)"
+        )
         wait(running, matrix, 3, "measured")
         running.process.send_signal(signal.SIGQUIT)
         running.wait_for(lambda: "task_lost" in running.log, "the shutdown")
@@ -114,6 +118,21 @@ def test_greenlets_that_are_killed_are_lost(matrix: Matrix) -> None:
     matrix.check(lost=unfinished)
     assert unfinished >= 1
     assert {log.attributes["error.type"] for log in lost(matrix)} == {"greenlet.GreenletExit"}
+
+
+@WITH_GEVENT
+def test_a_greenlet_that_was_revoked_and_ran_on_is_lost(matrix: Matrix) -> None:
+    """Celery tells a revocation that terminates nothing to nobody: what ends it is the shutdown."""
+    with matrix.worker(*GEVENT) as running:
+        matrix.publish(
+            f"r = hold.delay(1)\n{until_active(1)}app.control.revoke(r.id, reply=True)\n"
+            "work.delay(2)"
+        )
+        wait(running, matrix, 1, "ended")
+        running.process.send_signal(signal.SIGQUIT)
+        running.wait_for(lambda: "task_lost" in running.log, "the shutdown")
+        running.process.wait(PATIENCE)
+    matrix.check(lost=1)
 
 
 @WITH_GEVENT

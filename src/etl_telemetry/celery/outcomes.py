@@ -42,13 +42,14 @@ def killed(raised: BaseException | None, task_id: str) -> tuple[TaskStatus, Base
     """Return how a delivery ended whose greenlet was killed; None where it was not.
 
     Celery ends tasks so under gevent and eventlet: one that is terminated, which it
-    tells by `task_revoked` too, and all that run at a cold shutdown. The greenlet
+    tells by `task_revoked` too, and those that run at a cold shutdown. The greenlet
     lives long enough to tell its own end.
     """
     # By its name: greenlet is there only where a pool needs it.
     if type(raised).__name__ != "GreenletExit" or raised is None:
         return None
-    if task_id in worker_state.revoked:
+    # One that was revoked may have run on: then it is the cold shutdown that ends it.
+    if task_id in worker_state.revoked and worker_state.should_terminate in {None, False}:
         return TaskStatus.REVOKED, Terminated("it was revoked")
     return TaskStatus.LOST, raised
 
