@@ -42,8 +42,8 @@ STRICT = {
 """Limits that somebody who signs in is over, however fast the machine is."""
 ASKS_FOR_EACH = "/admin/accounts/user/1/change/"
 """A page that sends a query for each membership of a user: the N+1 of Django's admin."""
-FAILS = "/api/runs?pipeline=%00"
-"""A request that fails: no view refuses what PostgreSQL cannot store."""
+FAILS = "/api/error"
+"""A request that fails, on purpose."""
 HELD = "flights-yv-lga"
 """The pipeline whose runs keep the workers busy: the last of its kind."""
 SEEN = (

@@ -163,6 +163,10 @@ class Api(PortalCase):
         runs = self.client.get("/api/runs?pipeline=flights-oo-ewr").json()["runs"]
         assert runs == [run]
         assert self.client.get("/api/runs?active=1").json() == {"runs": []}
+        refused = self.client.get("/api/runs?pipeline=%00")
+        assert (refused.status_code, refused.json()) == (
+            400, {"error": "No pipeline has a NUL in its name."},
+        )  # fmt: skip
 
     def test_options_limit_a_run_and_wrong_ones_are_explained(self) -> None:
         """A window of days is taken; anything else is refused with an example."""
@@ -204,7 +208,7 @@ class Api(PortalCase):
         from django.urls import resolve
 
         assert connection.settings_dict["ATOMIC_REQUESTS"] is True
-        for path in ("/api/pipelines", "/api/runs", "/api/reference/airports"):
+        for path in ("/api/pipelines", "/api/runs", "/api/error", "/api/reference/airports"):
             assert resolve(path).func._non_atomic_requests == {"default"}, path
 
 

@@ -5,6 +5,7 @@
     GET  /api/runs?pipeline=<name>&active=1 the latest runs
     GET  /api/runs/<id>                     one run
     POST /api/runs/<id>/cancel              cancel it
+    GET  /api/error                         fail, to see what an error looks like
 
 Reading works with a session or a token, changing something only with a token
 (`Authorization: Bearer <key>`), which no browser sends by itself: so there is no CSRF.
@@ -132,10 +133,20 @@ def runs(request: HttpRequest) -> JsonResponse:
     """List the latest runs, of one pipeline with `pipeline`, active ones with `active=1`."""
     found = visible_runs(request)
     if name := request.GET.get("pipeline"):
+        if "\0" in name:
+            return _refusal(400, "No pipeline has a NUL in its name.")
         found = found.filter(pipeline__name=name)
     if request.GET.get("active") == "1":
         found = found.filter(status__in=PipelineRun.ACTIVE)
     return JsonResponse({"runs": [run_as_dict(run) for run in found[:PAGE]]})
+
+
+@require_GET
+@signed_in
+@transaction.non_atomic_requests
+def error(request: HttpRequest) -> JsonResponse:
+    """Fail as a view with a mistake does: for looking at requests that fail."""
+    raise NotImplementedError("This view fails on purpose.")
 
 
 @require_GET

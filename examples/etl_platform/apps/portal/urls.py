@@ -16,5 +16,6 @@ urlpatterns = [
     path("api/runs", api.runs, name="api-runs"),
     path("api/runs/<uuid:run_id>", api.run, name="api-run"),
     path("api/runs/<uuid:run_id>/cancel", api.cancel_run, name="api-cancel-run"),
+    path("api/error", api.error, name="api-error"),
     path("api/reference/airports", reference.airports, name="api-airports"),
 ]
