@@ -180,12 +180,19 @@ def test_an_age_is_told_without_the_other_statistics(app: Celery) -> None:
 
 @pytest.mark.parametrize(
     ("broker", "read"),
-    [("amqp://broker//", {"rabbitmq_api"}), ("memory://", set()), ("redis://r", set())],
+    [
+        ("amqp://broker//", {"rabbitmq_api"}),
+        ("memory://", {"consumers"}),
+        ("redis://r", {"consumers"}),
+    ],
 )
 def test_only_the_api_of_the_broker_itself_is_read(
     broker: str, read: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On another broker its numbers would stand beside those of a RabbitMQ that is not asked."""
+    """On another broker its numbers would stand beside those of a RabbitMQ that is not asked.
+
+    There the workers say from which queues they take; a RabbitMQ tells it itself.
+    """
     app = Celery("shop", broker=broker, set_as_current=False)
     monkeypatch.setattr(observed, "_app", lambda: app)
     found = observed.sources(Config(rabbitmq_api="http://rabbitmq:15672"))

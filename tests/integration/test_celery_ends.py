@@ -122,12 +122,13 @@ def test_greenlets_that_are_killed_are_lost(matrix: Matrix) -> None:
 
 @WITH_GEVENT
 def test_a_greenlet_that_was_revoked_and_ran_on_is_lost(matrix: Matrix) -> None:
-    """Celery tells a revocation that terminates nothing to nobody: what ends it is the shutdown."""
+    """Celery tells nobody of a revocation that terminates nothing; the shutdown ends the task."""
     with matrix.worker(*GEVENT) as running:
         matrix.publish(
             f"r = hold.delay(1)\n{until_active(1)}app.control.revoke(r.id, reply=True)\n"
             "work.delay(2)"
         )
+        running.wait_for(lambda: "flagged as revoked" in running.log, "the revocation")
         wait(running, matrix, 1, "ended")
         running.process.send_signal(signal.SIGQUIT)
         running.wait_for(lambda: "task_lost" in running.log, "the shutdown")

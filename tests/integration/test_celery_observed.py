@@ -118,7 +118,7 @@ def test_the_observer_says_when_the_broker_is_down(received: Received) -> None:
     assert {
         str(log.attributes["observer.source"]): log.attributes["reason"] for log in failed
     } == dict.fromkeys(
-        ("queues", "workers"),
+        ("queues", "workers", "consumers"),
         "ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused.",
     )
 
@@ -127,7 +127,7 @@ def test_the_series_of_a_broker_that_goes_away_end_with_a_reason(received: Recei
     """All of them, and one record says why; the observer goes on, and ends in good order."""
     server = started()
     metrics = ("celery.queue.size", "celery.messages.unacked")
-    with observing(f"{server.connection_url}/0", received, "--without", "workers"):
+    with observing(f"{server.connection_url}/0", received, "--without", "workers", "consumers"):
         for metric, label in zip(metrics, ("jobs", ""), strict=True):
             wait_for(received, metric, {label: 0})
         server.stop()
@@ -142,7 +142,7 @@ def test_the_series_of_a_broker_that_goes_away_end_with_a_reason(received: Recei
     ("words", "message"),
     [
         (["--app", "support.nothing:app"], "No module named 'support.nothing'"),
-        (["--without", "runs"], "no source is called runs; there are: queues, workers"),
+        (["--without", "runs"], "no source is called runs; there are: queues, workers, consumers"),
     ],
 )
 def test_a_wrong_option_is_refused(

@@ -43,6 +43,7 @@ from etl_telemetry.celery import (
     results,
     runs,
     subprocesses,
+    terminated,
     waits,
 )
 from etl_telemetry.celery.allowed import AllowedArguments
@@ -50,6 +51,7 @@ from etl_telemetry.celery.delivery_span import DeliverySpan, context_of, queue_o
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.outgoing import Outgoing
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
+from etl_telemetry.celery.wrapping import all_of
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
 from etl_telemetry.pipelines import Run
@@ -69,7 +71,7 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
         instrumentor.instrument(meter_provider=NoOpMeterProvider())
     receivers = Receivers(instrumentor, config)
     wraps = (publish.wrap, publish.wrap_retry, canvas.wrap) if instrumentor is not None else ()
-    unwraps = [wrap() for wrap in wraps]
+    unwraps = [terminated.wrap(), *(wrap() for wrap in wraps)]
     if not config.broker_commands:
         unwraps += [plumbing.wrap(), results.wrap()]
     if config.task_subprocesses:
@@ -78,8 +80,7 @@ def instrument(instrumentor: Instrumentor | None, config: Config) -> Undo | None
 
     def undo() -> None:
         receivers.disconnect()
-        for unwrap in reversed(unwraps):
-            unwrap()
+        all_of(unwraps)()
         if mine and instrumentor is not None:
             instrumentor.uninstrument()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Celery, _state
 
 from etl_telemetry.celery import redbeat
+from etl_telemetry.celery.consumers import Consumers
 from etl_telemetry.celery.liveness import Liveness
 from etl_telemetry.celery.queues import Queues
 from etl_telemetry.celery.rabbitmq import Management
@@ -24,10 +25,12 @@ def sources(config: Config) -> list[Source]:
     app.finalize()
     found = [
         Source("queues", Queues(app, config.observer_queues).read),
-        Source("workers", Liveness(app, config.observer_queues).read),
+        Source("workers", Liveness(app).read),
     ]
+    if not _is_amqp(app):
+        found.append(Source("consumers", Consumers(app, config.observer_queues).read))
     # The API of a RabbitMQ that is not the broker tells of other queues.
-    if config.rabbitmq_api is not None and _is_amqp(app):
+    elif config.rabbitmq_api is not None:
         management = Management(app, config.rabbitmq_api, config.observer_queues)
         found.append(Source("rabbitmq_api", management.read))
     if redbeat.is_used(app):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from billiard.exceptions import Terminated
 from celery import states
 from celery.exceptions import Reject, Retry
-from celery.worker import state as worker_state
 
 from etl_telemetry import catalogue, redaction, tracing, values
 from etl_telemetry.catalogue import TaskStatus
+from etl_telemetry.celery.terminated import was_terminated
 
 _STATUS = {
     states.SUCCESS: TaskStatus.SUCCESS,
@@ -48,8 +48,7 @@ def killed(raised: BaseException | None, task_id: str) -> tuple[TaskStatus, Base
     # By its name: greenlet is there only where a pool needs it.
     if type(raised).__name__ != "GreenletExit" or raised is None:
         return None
-    # One that was revoked may have run on: then it is the cold shutdown that ends it.
-    if task_id in worker_state.revoked and worker_state.should_terminate in {None, False}:
+    if was_terminated(task_id):
         return TaskStatus.REVOKED, Terminated("it was revoked")
     return TaskStatus.LOST, raised
 

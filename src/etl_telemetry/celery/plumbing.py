@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from etl_telemetry import guard
-from etl_telemetry.celery.publish import replace
+from etl_telemetry.celery.wrapping import all_of, replace
 from etl_telemetry.instrumentation.redis import mark
 
 # Their method is private; `tests/celery/test_plumbing.py` notices when a release moves it.
@@ -29,11 +29,7 @@ def wrap() -> Callable[[], None]:
             with guard.absorb("marking celery's redis clients"):
                 undos.append(replace(getattr(import_module(module), owner), _MAKE, _marking))
 
-    def undo() -> None:
-        for one in undos:
-            one()
-
-    return undo
+    return all_of(undos)
 
 
 def _marking(original: Callable[..., Any]) -> Callable[..., Any]:

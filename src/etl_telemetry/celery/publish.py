@@ -27,6 +27,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, SpanKind
 from etl_telemetry import catalogue, guard, tracing, values
 from etl_telemetry.catalogue import PUBLISH_SPAN, TASK_NAME
 from etl_telemetry.celery.outcomes import reason
+from etl_telemetry.celery.wrapping import replace
 
 _PUBLISH = context_api.create_key("etl_telemetry-publish")
 _ASKED = context_api.create_key("etl_telemetry-retry-reason")
@@ -96,21 +97,6 @@ def wrap_retry() -> Callable[[], None]:
         return retry
 
     return replace(celery.Task, "retry", around)
-
-
-def replace(
-    target: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Callable[[], None]:
-    """Put ``around`` around a method of a class; return how to undo it."""
-    original = getattr(target, name)
-    ours = around(original)
-    setattr(target, name, ours)
-
-    def undo() -> None:
-        if getattr(target, name) is ours:
-            setattr(target, name, original)
-
-    return undo
 
 
 @contextmanager

@@ -8,18 +8,19 @@ publish of a chord's body by the last task of its header, is as if no backend wa
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from inspect import isfunction
 from typing import Any
 
 import celery
 from celery.backends.base import Backend
 from opentelemetry import context as context_api
-from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from etl_telemetry import guard
-from etl_telemetry.celery.publish import replace
-from etl_telemetry.logs.aloud import ALOUD
+from etl_telemetry.celery.wrapping import all_of, replace
+from etl_telemetry.logs.aloud import SPANS_ONLY
 
 _OUTSIDE = context_api.create_key("etl_telemetry-outside-of-results")
 
@@ -33,13 +34,13 @@ def wrap() -> Callable[[], None]:
         for one in set(kind.__mro__) - known:
             known.add(one)
             if issubclass(one, Backend):
-                own = _METHODS.keys() & vars(one).keys()
+                own = (name for name in _METHODS if isfunction(vars(one).get(name)))
                 undos.extend(replace(one, name, _METHODS[name]) for name in own)
 
     def around(original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
         def init(backend: Any, *args: Any, **kwargs: Any) -> None:
-            # One of Django's cannot be imported before Django is ready: by now it is.
+            # One of Django's cannot be imported before Django is ready; by now it is.
             with guard.absorb("silencing a celery result backend"):
                 silence(type(backend))
             original(backend, *args, **kwargs)
@@ -47,28 +48,33 @@ def wrap() -> Callable[[], None]:
         return init
 
     with guard.absorb("silencing celery's result backends"):
-        silence(Backend)
+        for kind in (Backend, *_below(Backend)):
+            silence(kind)
         undos.append(replace(Backend, "__init__", around))
+        # What a backend calls of the application's: publishes, the body of a chord.
         undos.append(replace(celery.Celery, "send_task", _outside))
+        undos.append(replace(celery.chord, "run", _outside))
 
-    def undo() -> None:
-        for one in reversed(undos):
-            one()
+    return all_of(undos)
 
-    return undo
+
+def _below(kind: type) -> Iterator[type]:
+    subclasses: list[type] = kind.__subclasses__()
+    for one in subclasses:
+        yield one
+        yield from _below(one)
 
 
 def _silent(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def ask(*args: Any, **kwargs: Any) -> Any:
-        before = context_api.get_current()
-        if _OUTSIDE in before:
+        if not is_instrumentation_enabled():
             return original(*args, **kwargs)
-        context = context_api.set_value(_OUTSIDE, before)
-        token = context_api.attach(context_api.set_value(ALOUD, value=True, context=context))
+        context = context_api.set_value(_OUTSIDE, context_api.get_current())
+        context = context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, SPANS_ONLY, context)
+        token = context_api.attach(context)
         try:
-            with suppress_instrumentation():
-                return original(*args, **kwargs)
+            return original(*args, **kwargs)
         finally:
             context_api.detach(token)
 

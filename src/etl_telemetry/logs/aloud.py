@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-ALOUD = context.create_key("etl_telemetry-aloud")
-"""Where it is true in the context, records leave though instrumentation is suppressed."""
+SPANS_ONLY = "spans only"
+"""Value of the key where records leave all the same; whoever suppresses more overwrites it."""
 _KEYS = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
 """The key, and the older one that instrumentations still set."""
 

@@ -23,7 +23,7 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from etl_telemetry import catalogue, guard, redaction
 from etl_telemetry.catalogue import DropReason
 from etl_telemetry.logs import records
-from etl_telemetry.logs.aloud import ALOUD
+from etl_telemetry.logs.aloud import SPANS_ONLY
 from etl_telemetry.logs.plain import Converter, Plain, encodable
 
 MAX_FIELDS = 100
@@ -78,8 +78,8 @@ class Bridge(LoggingHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Translate the record and hand it over."""
         context = get_current()
-        silent = context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESSED)
-        if silent and not context.get(ALOUD):
+        silent = context.get(_SUPPRESSED) or context.get(_SUPPRESS_INSTRUMENTATION_KEY)
+        if silent and silent is not SPANS_ONLY:
             return
         if self._is_emitting.get():  # Something below logs about our own call.
             return

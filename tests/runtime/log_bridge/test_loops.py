@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import context, trace
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -22,7 +23,7 @@ from opentelemetry.sdk._logs.export import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from etl_telemetry.logs.aloud import ALOUD
+from etl_telemetry.logs.aloud import SPANS_ONLY
 from etl_telemetry.runtime import log_bridge, log_handler
 from etl_telemetry.runtime.log_bridge import Bridge
 from support.bridged import Records, unconfigured
@@ -40,9 +41,10 @@ def test_what_is_logged_while_exporting_is_dropped(seen: Records, bridge: Bridge
 
 def test_what_is_silent_for_spans_only_is_exported(seen: Records, bridge: Bridge) -> None:
     """A result backend asks its database without spans; what it warns of must be seen."""
-    token = context.attach(context.set_value(ALOUD, value=True))
+    token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, SPANS_ONLY))
+    logging.getLogger("celery.backends").warning("retrying")
     with suppress_instrumentation():
-        logging.getLogger("celery.backends").warning("retrying")
+        logging.getLogger("urllib3.connectionpool").warning("POST /v1/logs")
     context.detach(token)
     assert seen.bodies() == ["retrying"]
 
