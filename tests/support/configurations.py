@@ -16,6 +16,7 @@ BACKENDS = ("single-node.yaml", "gateway.yaml")
 OVER = {
     "agent-kafka.yaml": ("agent.yaml",),
     "gateway-kafka.yaml": ("gateway.yaml",),
+    "gateway-kafka-replay.yaml": ("gateway.yaml",),
     "security/receiver.yaml": BACKENDS,
     "security/agent.yaml": ("agent.yaml",),
 }

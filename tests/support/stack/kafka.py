@@ -76,13 +76,19 @@ class Kafka(Engine):
 
     def lag(self, group: str) -> int:
         """Return how many messages are there that a group has not marked as done."""
-        told = self._run(
-            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-            *("--bootstrap-server", self.broker, "--describe", "--group", group),
-        )
+        told = self._groups("--describe", "--group", group)
         heads, *rows = (line.split() for line in told.splitlines() if line.strip())
         column = heads.index("LAG")
         return sum(int(row[column]) for row in rows if row[column] != "-")
+
+    def rewind(self, group: str, topic: str, duration: str) -> None:
+        """Let a group that does not run begin with what came since so long ago (ISO 8601)."""
+        back = ("--reset-offsets", "--by-duration", duration, "--execute")
+        self._groups("--group", group, "--topic", topic, *back)
+
+    def _groups(self, *options: str) -> str:
+        command = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+        return self._run(command, "--bootstrap-server", self.broker, *options)
 
     @property
     def _properties(self) -> Path:
