@@ -52,6 +52,11 @@ BROKEN: list[tuple[compose.Check, dict[str, Any], str]] = [
         {"volumes": ["other:/x"]},
         "volume other is not declared under `volumes`",
     ),
+    (
+        compose.commands,
+        {"command": ["--config=/etc/x/b.yaml"], "volumes": [FILE | {"target": "/etc/x/a.yaml"}]},
+        "/etc/x/b.yaml is named and not mounted",
+    ),
     (compose.limits, {"mem_limit": None}, "mem_limit is missing"),
     (compose.limits, {"cpus": None}, "cpus is missing"),
     (compose.limits, {"pids_limit": None}, "pids_limit is missing"),

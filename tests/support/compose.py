@@ -126,6 +126,20 @@ def mounts(stack: Stack, name: str) -> Iterator[str]:
             yield f"{name}: {source} would be made as an empty folder, set create_host_path: false"
 
 
+def commands(stack: Stack, name: str) -> Iterator[str]:
+    """Find a configuration that a command names and nothing brings into the container."""
+    service = stack.services[name]
+    inside = {each["target"] for each in service.get("volumes", []) if isinstance(each, dict)}
+    for word in service.get("command") or []:
+        path = str(word).rpartition("=")[2]
+        if re.fullmatch(r"/etc/\S+\.(yaml|yml|json)", path) and not _is_below(path, inside):
+            yield f"{name}: {path} is named and not mounted"
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
 def limits(stack: Stack, name: str) -> Iterator[str]:
     """Find a service without a limit of memory, processors, processes or logs."""
     service = stack.services[name]
@@ -242,6 +256,6 @@ def configuration_variables(stack: Stack, name: str) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    image, ports, mounts, limits, privileges, health, restarts, dependencies, addresses,
+    image, ports, mounts, commands, limits, privileges, health, restarts, dependencies, addresses,
     configuration_variables,
 )  # fmt: skip
