@@ -30,6 +30,8 @@ _CHECK = doctest.OutputChecker()
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _COMMAND_TIMEOUT = 240
 """Seconds: a guard against hangs on a busy machine, no measure."""
+_LATE = 60
+"""Seconds for which the command after a `sleep` is asked again: a reader would look once more."""
 _LISTENS = re.compile(r"(?:--port|runserver) (\d+)")
 """What tells that a command is a server, and where it listens."""
 
@@ -91,6 +93,7 @@ class Page:
 
     def console(self, code: str) -> str | None:
         """Run the commands of a console block, each against the output below it."""
+        has_slept = False
         for command, expected in commands(code):
             if command.startswith("cd "):
                 os.chdir(command.removeprefix("cd ").strip())
@@ -98,12 +101,12 @@ class Page:
             if command.endswith("&"):
                 self.start(command.removesuffix("&").strip())
                 continue
-            exit_code, output = run(command)
-            problem = f"exit code {exit_code}\n{output}" if exit_code else None
-            if not problem and expected.strip():
-                problem = difference(expected, output)
+            end = time.monotonic() + (_LATE if has_slept else 0)
+            while (problem := told(command, expected)) and time.monotonic() < end:
+                time.sleep(1)
             if problem:
                 return f"$ {command}\n{problem}{self.logs()}"
+            has_slept = command.startswith("sleep ")
         return None
 
     def start(self, command: str) -> None:
@@ -135,6 +138,14 @@ class Page:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def told(command: str, expected: str) -> str | None:
+    """Run one shell command; return what is wrong with it."""
+    exit_code, output = run(command)
+    if exit_code:
+        return f"exit code {exit_code}\n{output}"
+    return difference(expected, output) if expected.strip() else None
 
 
 def run(command: str) -> tuple[int | str, str]:
