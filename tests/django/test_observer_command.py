@@ -30,7 +30,7 @@ def sources():
     return [Source("users", lambda: [Reading(ACTIVE_PIPELINE_RUNS, User.objects.count())])]
 """
 
-SOURCES = ["queues", "workers", "database_servers", "audit", "users"]
+SOURCES = ["queues", "workers", "consumers", "database_servers", "audit", "users"]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_sources_are_listed(shop: Project) -> None:
     done = shop.manage("telemetry_observer", "--list")
     assert (done.stdout.split(), done.stderr) == (SOURCES, "")
     done = shop.manage("telemetry_observer", "--list", "--without", "workers", "users")
-    assert done.stdout.split() == ["queues", "database_servers", "audit"]
+    assert done.stdout.split() == ["queues", "consumers", "database_servers", "audit"]
 
 
 def test_once_reads_exports_and_ends(shop: Project) -> None:
