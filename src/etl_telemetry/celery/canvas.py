@@ -27,7 +27,7 @@ from etl_telemetry import catalogue, guard, tracing
 from etl_telemetry.catalogue import CHORD_SPAN, TASK_NAME, CanvasKind
 from etl_telemetry.celery.here import Here
 from etl_telemetry.celery.message import Chord
-from etl_telemetry.celery.wrapping import replace
+from etl_telemetry.instrumentation.wrapping import replace
 from etl_telemetry.runtime import ids
 
 CHORD_HEADER = "etl_telemetry_chord"

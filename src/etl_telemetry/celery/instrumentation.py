@@ -51,9 +51,9 @@ from etl_telemetry.celery.delivery_span import DeliverySpan, context_of, queue_o
 from etl_telemetry.celery.message import Message
 from etl_telemetry.celery.outgoing import Outgoing
 from etl_telemetry.celery.tasks import Delivery, Subject, TaskTypes, revoked
-from etl_telemetry.celery.wrapping import all_of
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo
+from etl_telemetry.instrumentation.wrapping import all_of
 from etl_telemetry.pipelines import Run
 
 _KEY = "_etl_telemetry"

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from etl_telemetry import guard
-from etl_telemetry.celery.wrapping import all_of, replace
 from etl_telemetry.instrumentation.redis import mark
+from etl_telemetry.instrumentation.wrapping import all_of, replace
 
 # Their method is private; `tests/celery/test_plumbing.py` notices when a release moves it.
 _MAKERS = (("kombu.transport.redis", "Channel"), ("celery.backends.redis", "RedisBackend"))

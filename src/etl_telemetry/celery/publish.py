@@ -27,7 +27,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, SpanKind
 from etl_telemetry import catalogue, guard, tracing, values
 from etl_telemetry.catalogue import PUBLISH_SPAN, TASK_NAME
 from etl_telemetry.celery.outcomes import reason
-from etl_telemetry.celery.wrapping import replace
+from etl_telemetry.instrumentation.wrapping import replace
 
 _PUBLISH = context_api.create_key("etl_telemetry-publish")
 _ASKED = context_api.create_key("etl_telemetry-retry-reason")

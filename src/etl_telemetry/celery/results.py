@@ -19,7 +19,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from etl_telemetry import guard
-from etl_telemetry.celery.wrapping import all_of, replace
+from etl_telemetry.instrumentation.wrapping import all_of, replace
 from etl_telemetry.logs.aloud import SPANS_ONLY
 
 _OUTSIDE = context_api.create_key("etl_telemetry-outside-of-results")
@@ -72,11 +72,7 @@ def _silent(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(*args, **kwargs)
         context = context_api.set_value(_OUTSIDE, context_api.get_current())
         context = context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, SPANS_ONLY, context)
-        token = context_api.attach(context)
-        try:
-            return original(*args, **kwargs)
-        finally:
-            context_api.detach(token)
+        return _within(context, original, args, kwargs)
 
     return ask
 
@@ -87,13 +83,17 @@ def _outside(original: Callable[..., Any]) -> Callable[..., Any]:
         before = context_api.get_value(_OUTSIDE)
         if not isinstance(before, Context):
             return original(*args, **kwargs)
-        token = context_api.attach(before)
-        try:
-            return original(*args, **kwargs)
-        finally:
-            context_api.detach(token)
+        return _within(before, original, args, kwargs)
 
     return call
+
+
+def _within(context: Context, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    token = context_api.attach(context)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        context_api.detach(token)
 
 
 _QUESTIONS = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from etl_telemetry import guard, pipelines
 from etl_telemetry.celery import here
-from etl_telemetry.celery.wrapping import replace
+from etl_telemetry.instrumentation.wrapping import replace
 
 _ENV = 10
 """Place of `env` among the arguments of `Popen`, which takes them by position too."""

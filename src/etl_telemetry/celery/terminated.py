@@ -13,7 +13,7 @@ from typing import Any
 from celery.utils.collections import LimitedSet
 from celery.worker.request import Request
 
-from etl_telemetry.celery.wrapping import replace
+from etl_telemetry.instrumentation.wrapping import replace
 
 _terminated = LimitedSet(maxlen=1_000)
 

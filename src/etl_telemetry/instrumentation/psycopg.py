@@ -21,6 +21,7 @@ from typing import Any
 from etl_telemetry.config import Config
 from etl_telemetry.instrumentation.adapter import Instrumentor, Undo, undo_of
 from etl_telemetry.instrumentation.copying import TRACED, copying, statement_span
+from etl_telemetry.instrumentation.wrapping import replace
 
 Method = Callable[..., Any]
 
@@ -38,10 +39,10 @@ def _with_more(undo: Undo) -> Undo:
     import psycopg
 
     undos = [
-        _wrapped(psycopg.Cursor, "copy", _copy),
-        _wrapped(psycopg.AsyncCursor, "copy", _async_copy),
-        _wrapped(psycopg.ServerCursor, "execute", _execute),
-        _wrapped(psycopg.AsyncServerCursor, "execute", _async_execute),
+        replace(psycopg.Cursor, "copy", _copy),
+        replace(psycopg.AsyncCursor, "copy", _async_copy),
+        replace(psycopg.ServerCursor, "execute", _execute),
+        replace(psycopg.AsyncServerCursor, "execute", _async_execute),
     ]
     servers = (psycopg.ServerCursor, psycopg.AsyncServerCursor)
     for kind in servers:
@@ -54,18 +55,6 @@ def _with_more(undo: Undo) -> Undo:
             delattr(kind, TRACED)
 
     return undo_all
-
-
-def _wrapped(kind: type, name: str, wrap: Callable[[Method], Method]) -> Callable[[], None]:
-    before = getattr(kind, name)
-    ours = wrap(before)
-    setattr(kind, name, ours)
-
-    def undo() -> None:
-        if getattr(kind, name) is ours:
-            setattr(kind, name, before)
-
-    return undo
 
 
 def _copy(before: Callable[..., AbstractContextManager[Any]]) -> Method:

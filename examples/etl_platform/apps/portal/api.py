@@ -146,7 +146,7 @@ def runs(request: HttpRequest) -> JsonResponse:
 @transaction.non_atomic_requests
 def error(request: HttpRequest) -> JsonResponse:
     """Fail as a view with a mistake does: for looking at requests that fail."""
-    raise NotImplementedError("This view fails on purpose.")
+    raise RuntimeError("This view fails on purpose.")
 
 
 @require_GET

@@ -1,4 +1,4 @@
-"""Put ours around what is Celery's, and take it away again."""
+"""Put ours around what is another library's, and take it away again."""
 
 from __future__ import annotations
 
