@@ -44,7 +44,8 @@ class Telemetry:
     def force_flush(self, deadline: float | None = None) -> bool:
         """Export what waits, within `deadline` seconds (default: the configured one).
 
-        Returns whether everything that waited was delivered.
+        Returns whether everything that waited was delivered: never after `shutdown()`, where
+        what came since then went nowhere.
         """
         return True if self._lifecycle is None else self._lifecycle.force_flush(deadline)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from etl_telemetry.catalogue import ACTIVE_PIPELINE_RUNS
-from etl_telemetry.observer import Alone, Board, Observer, Reading, Source, UnreadableError
+from etl_telemetry.observer import Alone, Board, Observer, Reading, Source, UnreadableError, loop
 from etl_telemetry.observer import board as the_board
 from support.events import Event, kept
 from support.telemetry import Telemetry, telemetry
@@ -220,6 +220,55 @@ def test_once_waits_for_nobody_longer_than_it_may_take(seen: Telemetry, board: B
     hung = {"observer.source": "runs", "reason": "no answer within 0.1 s"}
     assert Event("observer_source_failed", "WARNING", hung) in events
     assert (other.reads, value(seen)) == (1, 1)
+
+
+def test_a_source_ends_after_its_reading_and_is_not_read_again(board: Board) -> None:
+    """What it reads then would be told by a process whose telemetry has ended."""
+    done: list[str] = []
+    began, go_on = threading.Event(), threading.Event()
+
+    def read() -> list[Reading]:
+        began.set()
+        assert go_on.wait(PATIENCE)
+        done.append("read")
+        return []
+
+    source = Source("slow", read, interval=0.0, close=lambda: done.append("closed"))
+    observer = Observer([source], lead=Alone(), pause=0.01)
+    with running(observer):
+        assert began.wait(PATIENCE)
+        closing = threading.Thread(target=observer.release)
+        closing.start()
+        assert done == []
+        go_on.set()
+        closing.join(PATIENCE)
+        assert done == ["read", "closed"]
+        time.sleep(0.1)  # Many intervals.
+    assert done == ["read", "closed"]
+
+
+def test_what_hangs_is_not_closed_and_holds_nobody(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is what was never read: this observer has told nothing of it."""
+    monkeypatch.setattr(loop, "LAST_ROUND", 0.05)
+    closed: list[str] = []
+    hanging = Truth()
+    hanging.free.clear()
+    observer = Observer(
+        [Source("hangs", hanging.read, timeout=0.05, close=lambda: closed.append("hangs"))],
+        lead=Alone(),
+    )
+    assert observer.once()
+    observer.release()
+    hanging.free.set()
+    waiting = Observer(
+        [Source("waits", Truth().read, close=lambda: closed.append("waits"))],
+        lead=Switch(held=False),
+    )
+    assert not waiting.once()
+    waiting.release()
+    assert closed == []
 
 
 def test_sources_are_closed_while_the_lead_is_still_held(seen: Telemetry, board: Board) -> None:

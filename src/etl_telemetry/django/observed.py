@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import close_old_connections
@@ -21,7 +24,10 @@ from etl_telemetry.catalogue import (
 from etl_telemetry.config import Config
 from etl_telemetry.django import mapping, periodic_tasks
 from etl_telemetry.django.database import server
-from etl_telemetry.observer import Reading, Source, UnreadableError
+from etl_telemetry.observer import LAST_ROUND, Reading, Source, UnreadableError
+
+if TYPE_CHECKING:  # Models: not before all apps are there.
+    from etl_telemetry.django.audit.drain import Drained
 
 
 def sources(config: Config) -> list[Source]:
@@ -36,7 +42,8 @@ def sources(config: Config) -> list[Source]:
         found.append(Source("runs", _runs))
         found.append(_ledger())
     if config.audit_table:
-        found.append(Source("audit", _audit))
+        # After the ledger, whose last round has events of its own.
+        found.append(Source("audit", _audit, close=_drain_audit))
     if mapping.usable():
         # Last: with `--once` it keeps what those before it have read.
         found.append(Source("dashboard", partial(_dashboard, config.observer_interval)))
@@ -76,13 +83,20 @@ def _audit() -> Iterator[Reading]:
     """Drain the audit events, then tell what is left of them."""
     from etl_telemetry.django.audit import drain  # Models, see above.
 
+    for one in _drain_audit(math.inf):
+        if one.error:
+            raise UnreadableError(f"{one.database}: {one.error}")
+        left = drain.waiting(one.database)
+        yield Reading(AUDIT_WAITING, left, {DATABASE_ALIAS: one.database})
+
+
+def _drain_audit(seconds: float = LAST_ROUND) -> list[Drained]:
+    """Deliver the audit events that wait; past so many seconds begin with no further ones."""
+    from etl_telemetry.django.audit import drain  # Models, see above.
+
     drainer = drain.drainer_of_process()
     try:
-        for one in drainer.drain_all():
-            if one.error:
-                raise UnreadableError(f"{one.database}: {one.error}")
-            left = drain.waiting(one.database)
-            yield Reading(AUDIT_WAITING, left, {DATABASE_ALIAS: one.database})
+        return drainer.drain_all(until=time.monotonic() + seconds)
     finally:
         drainer.release()  # This observer may stop now, and another one take over.
 

@@ -8,10 +8,11 @@ reports, under a fixed instance id. Where a truth cannot be read, its series end
 from etl_telemetry.observer.lead import Alone, FileLead, Lead
 from etl_telemetry.observer.loop import Observer
 from etl_telemetry.observer.posting import Board, board
-from etl_telemetry.observer.readings import Reading, Source, UnreadableError
+from etl_telemetry.observer.readings import LAST_ROUND, Reading, Source, UnreadableError
 from etl_telemetry.observer.schedules import Entry, Schedules
 
 __all__ = [
+    "LAST_ROUND",
     "Alone",
     "Board",
     "Entry",

@@ -16,7 +16,7 @@ from etl_telemetry import guard, redaction, values
 from etl_telemetry.catalogue import OBSERVER_SOURCE, REASON, SCOPE
 from etl_telemetry.observer.lead import Lead
 from etl_telemetry.observer.posting import board
-from etl_telemetry.observer.readings import Source, UnreadableError
+from etl_telemetry.observer.readings import LAST_ROUND, Source, UnreadableError
 
 _INTERVAL = 15.0
 _log = logging.getLogger(f"{SCOPE}.observer")
@@ -109,6 +109,8 @@ class _Watch:
         self._failed = False
         self._began: float | None = None
         self._changing = threading.Lock()
+        self._turn = threading.Lock()
+        self._was_read = self._closed = False
 
     def start(self, leading: threading.Event, stop: threading.Event) -> None:
         """Read it in its own time from now on, while this process leads."""
@@ -128,7 +130,13 @@ class _Watch:
             self._fail_to_answer()
 
     def read(self, *, good_for: float) -> None:
-        """Read it now; what it says is told for that many seconds."""
+        """Read it now, unless it is closed; what it says is told for that many seconds."""
+        with self._turn:
+            if not self._closed:
+                self._was_read = True
+                self._read(good_for)
+
+    def _read(self, good_for: float) -> None:
         self._began = time.monotonic()
         with _quietly():
             readings, error = guard.outcome(lambda: tuple(self._source.read()))
@@ -144,10 +152,17 @@ class _Watch:
                 _log.info("observer_source_recovered", extra={OBSERVER_SOURCE: self._source.name})
 
     def close(self) -> None:
-        """Give back what it holds."""
-        if self._source.close is not None:
-            with _quietly(), guard.absorb(f"closing the source {self._source.name}"):
-                self._source.close()
+        """Let it end, after the reading that is under way; it is not read again.
+
+        One that hangs is left alone: the process ends all the same.
+        """
+        self._closed = True
+        close = self._source.close
+        if close is None or not self._was_read or not self._turn.acquire(timeout=LAST_ROUND):
+            return
+        with _quietly(), guard.absorb(f"closing the source {self._source.name}"):
+            close()
+        self._turn.release()
 
     def _work(self, leading: threading.Event, stop: threading.Event) -> None:
         interval = _INTERVAL if self._source.interval is None else self._source.interval

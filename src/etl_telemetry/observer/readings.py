@@ -30,6 +30,10 @@ class Reading:
     """Exactly the attributes that the metric declares."""
 
 
+LAST_ROUND = 5.0
+"""Seconds in which a source ends: all of them together have some 30, by who stops the process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A truth that is read again and again, on a thread of its own.
@@ -50,5 +54,5 @@ class Source:
     timeout: float = 10.0
     """Seconds that one reading may take; past them the series end, until it has come back."""
     close: Callable[[], object] | None = None
-    """Give back what is held from one reading to the next, once, where the observer ends in order.
-    A reading may be under way on its thread."""
+    """Tell the last and give back what is held, once, where it was read and the observer ends in
+    order: within `LAST_ROUND` seconds. No reading is under way then, and none follows."""

@@ -135,10 +135,13 @@ class Lifecycle:
         return foreign
 
     def force_flush(self, deadline: float | None = None) -> bool:
-        """Export what waits; True if all of it was delivered within `deadline` seconds."""
+        """Export what waits; True if all of it was delivered within `deadline` seconds.
+
+        False after the end: what came since then went nowhere.
+        """
         signals = self._current.signals
         if signals is None:
-            return True
+            return not self._current.closed
         end = time.monotonic() + self._limit(deadline)
         if self.relay is not None:
             self.relay.settle(end)

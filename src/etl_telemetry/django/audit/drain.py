@@ -7,14 +7,15 @@ exported again, under the same `log.record.uid`, which makes it the same documen
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from time import time_ns
 from uuid import uuid4
 
 import django.db
@@ -65,30 +66,35 @@ class Drainer:
     holder: str = ""
     """Name of this process; by default `name_of_process`."""
 
-    def drain_all(self) -> list[Drained]:
-        """Drain every database that has the table; one that is away does not stop the others."""
+    def drain_all(self, *, until: float = math.inf) -> list[Drained]:
+        """Drain every database that has the table; one that is away does not stop the others.
+
+        When the monotonic clock reads `until`, what is left waits for the next time.
+        """
         found = []
         for name in connections:
             try:
                 if store.is_migrated(name):
-                    found.append(self.drain(name))
+                    found.append(self.drain(name, until=until))
             except django.db.Error as error:
                 found.append(Drained(name, error=f"{type(error).__name__}: {error}".strip()))
         return found
 
-    def drain(self, using: str) -> Drained:
+    def drain(self, using: str, *, until: float = math.inf) -> Drained:
         """Chain all that is committed, then export all that is chained."""
         if not self._take(using):
             return Drained(using, busy=True)
         chained = exported = 0
         while (block := chain.extend(using)) is not None:
             chained += block.rows
-            if block.rows < chain.BLOCK or not self._take(using):
+            if block.rows < chain.BLOCK or time.monotonic() >= until or not self._take(using):
                 break
         for block in AuditBlock.objects.using(using).filter(exported_us=None).order_by("number"):
             if not self._take(using) or not self._export(using, block):
                 break
             exported += block.rows
+            if time.monotonic() >= until:
+                break
         waiting = AuditBlock.objects.using(using).filter(exported_us=None).count()
         return Drained(using, chained, exported, waiting)
 
@@ -106,7 +112,7 @@ class Drainer:
 
     def _take(self, using: str) -> bool:
         """Take or keep the lease. Safety is the lock of `chain.extend`; this saves double work."""
-        now = time_ns() // 1_000
+        now = time.time_ns() // 1_000
         states = AuditChain.objects.using(using).filter(pk=chain.STATE)
         free = states.filter(Q(holder=self._name) | Q(held_until_us__lt=now))
         taken = free.update(holder=self._name, held_until_us=now + LEASE * 1_000_000)
@@ -125,7 +131,9 @@ class Drainer:
             heads.log(using, block)
         if not self.flush():
             return False
-        AuditBlock.objects.using(using).filter(pk=block.pk).update(exported_us=time_ns() // 1_000)
+        AuditBlock.objects.using(using).filter(pk=block.pk).update(
+            exported_us=time.time_ns() // 1_000
+        )
         return True
 
 

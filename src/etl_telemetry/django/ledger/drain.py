@@ -51,8 +51,6 @@ LEASE = 15.0
 """Seconds after which another process may take over from one that does not answer."""
 FLUSH_DEADLINE = 5.0
 """Seconds that an export may take before the runs are left for the next round."""
-LAST_ROUND = 10.0
-"""Seconds after which the last round begins no further batch: who stops it waits some 30."""
 LOOK_EVERY = 60.0
 """Seconds between two searches for runs that ended without a word."""
 MEMORY_US = 30 * 24 * _HOUR_US

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from etl_telemetry import setup
-from etl_telemetry.django.ledger.drain import LAST_ROUND, Drainer, drainer_of
+from etl_telemetry.django.ledger.drain import Drainer, drainer_of
+from etl_telemetry.observer import LAST_ROUND
 
 INTERVAL = 1.0
 """Seconds between two rounds: who ends a run wants to see it counted."""
@@ -18,29 +18,20 @@ class LedgerSource:
     """Drain the ledger in each reading, and keep it in between: its series must not pause."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
         self._drainer: Drainer | None = None
 
     def read(self) -> tuple[()]:
         """Count and report what ended; there is nothing more to tell."""
-        with self._turn:
-            if self._drainer is None:
-                self._drainer = drainer_of(setup.setup_telemetry())
-            self._drainer.drain(until=time.monotonic() + TIMEOUT / 2)
+        if self._drainer is None:
+            self._drainer = drainer_of(setup.setup_telemetry())
+        self._drainer.drain(until=time.monotonic() + TIMEOUT / 2)
         return ()
 
     def close(self) -> None:
         """Look once more, for what the others ended at their end, then let the next one drain."""
-        if not self._turn.acquire(timeout=LAST_ROUND):
-            return  # A reading hangs: the lease ends by itself.
+        if self._drainer is None:
+            return
         try:
-            if self._drainer is not None:
-                self._last_round(self._drainer)
+            self._drainer.drain(until=time.monotonic() + LAST_ROUND)
         finally:
-            self._turn.release()
-
-    def _last_round(self, drainer: Drainer) -> None:
-        try:
-            drainer.drain(until=time.monotonic() + LAST_ROUND)
-        finally:
-            drainer.close()
+            self._drainer.close()

@@ -14,7 +14,8 @@ from django.db import close_old_connections
 from etl_telemetry import guard, setup
 from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import Drainer, end_overdue
-from etl_telemetry.django.ledger.drain import LAST_ROUND, LEASE, drainer_of
+from etl_telemetry.django.ledger.drain import LEASE, drainer_of
+from etl_telemetry.observer import LAST_ROUND
 
 
 class Command(BaseCommand):
