@@ -134,14 +134,19 @@ class Lifecycle:
         atexit.register(self.shutdown)
         return foreign
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether `shutdown` was called: whatever comes now goes nowhere."""
+        return self._current.closed
+
     def force_flush(self, deadline: float | None = None) -> bool:
         """Export what waits; True if all of it was delivered within `deadline` seconds.
 
-        False after the end: what came since then went nowhere.
+        False after the end.
         """
         signals = self._current.signals
         if signals is None:
-            return not self._current.closed
+            return not self.has_ended
         end = time.monotonic() + self._limit(deadline)
         if self.relay is not None:
             self.relay.settle(end)

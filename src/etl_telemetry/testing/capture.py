@@ -90,7 +90,10 @@ class Captured:
         self._life = None
 
     def _flush(self) -> None:
-        if self._life is not None and not self._life.force_flush(_FLUSH):
+        life = self._life
+        if life is None or life.has_ended:  # What came before is here; after it nothing comes.
+            return
+        if not life.force_flush(_FLUSH):
             raise CaptureError(f"telemetry could not be flushed into memory within {_FLUSH:g} s")
 
     def _records(self) -> list[records.LogRecord]:
