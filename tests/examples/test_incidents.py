@@ -24,6 +24,8 @@ pytestmark = pytest.mark.timeout(900)  # The first test waits for everything tha
 
 PATIENCE = 120.0
 """Seconds until a wait fails: a guard against hangs, no measure of speed."""
+PAUSE = 2.0
+"""Seconds between two looks: to look is a process, which takes the time of what it looks at."""
 SHORT = (
     "import django; django.setup()\n"
     "from apps.pipelines import incidents\n"
@@ -59,7 +61,7 @@ def wait(look: Callable[[], Any], good: Callable[[Any], bool], data: Path) -> An
         if time.monotonic() > end:
             logs = "".join(path.read_text() for path in data.glob("*.out"))
             pytest.fail(f"never came, last seen: {seen}\n{logs}")
-        time.sleep(0.2)
+        time.sleep(PAUSE)
     return seen
 
 

@@ -18,6 +18,7 @@ import pytest
 from support.stack import Stack, eventually, losses
 from support.stack.emitter import IMPATIENT, Emitter
 from support.stack.losses import ROUNDS, Outcome
+from support.stack.refusing import Refusing, refuse
 
 SIZE = "4M"
 SLOWLY = 600.0
@@ -54,9 +55,20 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def small(stack: Stack, disk: Path) -> Iterator[Stack]:
+def between(stack: Stack) -> Iterator[Refusing]:
+    """Stand between the Collector and Elasticsearch, whose start takes long."""
+    with Refusing(stack.elasticsearch.address("http")) as between:
+        yield between
+
+
+@pytest.fixture
+def small(stack: Stack, disk: Path, between: Refusing) -> Iterator[Stack]:
     """Give the Collector this disk for its queues, which may take more than there is."""
-    with stack.collector.changed(ETL_QUEUE_DIRECTORY=str(disk / "queue"), ETL_LOG_LEVEL="debug"):
+    with stack.collector.changed(
+        ETL_QUEUE_DIRECTORY=str(disk / "queue"),
+        ETL_LOG_LEVEL="debug",
+        ELASTICSEARCH_ENDPOINT=between.address,
+    ):
         yield stack
 
 
@@ -70,16 +82,16 @@ def refuses(stack: Stack) -> None:
     assert "no space left on device" in stack.collector.log.read_text()
 
 
-def test_queue_that_fills_its_disk_refuses(small: Stack) -> None:
+def test_queue_that_fills_its_disk_refuses(small: Stack, between: Refusing) -> None:
     """What is on the disk arrives when the backends are back, the rest is counted."""
     begin = small.collector.log.stat().st_size
-    for backend in (small.jaeger, small.elasticsearch):
-        backend.stop()
+    small.jaeger.stop()
+    between.answer = refuse(503)
     with Emitter(small.collector.otlp_http, padding=PADDING, **IMPATIENT) as emitter:
         refuses(small)
         losses.for_longer_than_the_application_tries()
-        for backend in (small.jaeger, small.elasticsearch):
-            backend.start()
+        small.jaeger.start()
+        between.answer = None
         emitter.go_on(ROUNDS)
         found = accounted(emitter, small, begin=begin)
     assert found.lost > 0

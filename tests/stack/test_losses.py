@@ -9,7 +9,7 @@ from support.stack.ask import http
 from support.stack.ask.http import Refused
 from support.stack.emitter import IMPATIENT, Emitter
 from support.stack.losses import FEW, ROUNDS, SLOW, Outcome
-from support.stack.refusing import Answer, lose_answer, refuse, refuse_documents
+from support.stack.refusing import Answer, Refusing, lose_answer, refuse, refuse_documents
 
 RENAMED = {
     "exporters": {
@@ -71,16 +71,18 @@ def test_elasticsearch_that_is_disturbed_for_a_while_gets_everything(
 def test_full_queue_refuses_and_what_is_refused_is_counted(stack: Stack) -> None:
     """A queue below its disk says no: everything arrives, or the application counts it."""
     refused = "otelcol_exporter_enqueue_failed_spans"
-    with stack.collector.changed(ETL_QUEUE_BYTES="1000000"):
+    with (
+        Refusing(stack.elasticsearch.address("http"), refuse(503)) as between,
+        stack.collector.changed(ETL_QUEUE_BYTES="1000000", ELASTICSEARCH_ENDPOINT=between.address),
+    ):
         stack.jaeger.stop()
-        stack.elasticsearch.stop()
         with Emitter(stack.collector.otlp_http, padding=1_000, **IMPATIENT) as emitter:
             eventually(
                 "the queue refuses", lambda: sum(stack.collector.ask.values(refused).values()) > 0
             )
             losses.for_longer_than_the_application_tries()
             stack.jaeger.start()
-            stack.elasticsearch.start()
+            between.answer = None
             emitter.go_on(ROUNDS)
             outcome = losses.end(emitter, stack, patience=0)
     # Counted items may have arrived, where only the answer got lost; never the reverse.

@@ -25,6 +25,8 @@ from support.stack.patience import eventually
 from support.stack.startable import Startable
 
 WEB_PORT = 8000
+PAUSE = 2
+"""Seconds between two looks: to look is a process, which takes the time of what it looks at."""
 POOL = 4
 """Connections to the database that a process of the web server has at most."""
 BY_BEAT = """
@@ -130,7 +132,7 @@ class Platform(Startable):
             runs = self.ledger()["run_list"]
             return any(run["trigger"] == "schedule" and run["pipeline"] == pipeline for run in runs)
 
-        eventually(f"Beat starts a run of {pipeline}", started, every=1)
+        eventually(f"Beat starts a run of {pipeline}", started, every=PAUSE)
 
     def ledger(self) -> dict[str, Any]:
         """Return what really happened, with one entry for each run."""
@@ -144,4 +146,4 @@ class Platform(Startable):
             self.fleet.check()
             return not any(self.ledger()["unfinished"].values())
 
-        eventually("The platform gets quiet", quiet, every=1)
+        eventually("The platform gets quiet", quiet, every=PAUSE)

@@ -60,9 +60,9 @@ def refuse_documents(body: bytes, send: Send) -> Reply:
 class Refusing:
     """Give `answer` to every POST while there is one; pass on everything else."""
 
-    def __init__(self, target: str, answer: Answer) -> None:
+    def __init__(self, target: str, answer: Answer | None = None) -> None:
         self.target = target
-        self.answer: Answer | None = answer
+        self.answer = answer
         self.disturbed = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
