@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from support.host import HOST, PATIENCE, Host
-from support.ledger import END_THREE, counted, durations, fresh, made, process, roots, said, table
+from support.ledger import (
+    END_THREE,
+    counted,
+    durations,
+    fresh,
+    made,
+    process,
+    roots,
+    said,
+    table,
+    told,
+)
 from support.postgresql import postgresql
 from support.process import receiving
 
@@ -68,9 +79,12 @@ def test_counts_equal_the_table_wherever_the_drainer_is_killed(host: Host) -> No
                 status: (runs, pytest.approx(2.0 * runs)) for status, runs in ended.items()
             }, point
             assert len(roots(query)) == 3 * number, point
+            assert len(set(told(query))) == 3 * number, point
         # Only where nobody can know whether it arrived a span is sent twice, with the same ids.
         assert sorted(set(roots(query).values())) == [1, 2]
         assert sum(roots(query).values()) == 3 * len(POINTS) + 3
+        # So is the record of its end: its id is that of the run, and it is one document.
+        assert len(told(query)) > len(set(told(query)))
 
 
 def test_series_begins_with_a_zero_in_whichever_process_exports_it_first(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def roots(query: Query) -> dict[str, int]:
     return {str(span.attributes["pipeline.run.id"]): span.received for span in spans}
 
 
+def told(query: Query) -> list[str]:
+    """Return the ids of the records that say that a run ended."""
+    return [
+        str(log.attributes["log.record.uid"])
+        for log in query.logs(limit=None)
+        if log.body == "pipeline_run_finished"
+    ]
+
+
 @contextmanager
 def process(host: Host, *words: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process while the block runs; kill it afterwards."""

@@ -14,6 +14,7 @@ from etl_telemetry import audit, guard, metrics, redaction, tracing, values
 from etl_telemetry.audit import AuditEvent
 from etl_telemetry.catalogue import (
     ERROR_TYPE,
+    LOG_RECORD_UID,
     PIPELINE_NAME,
     PIPELINE_ORGANIZATION,
     PIPELINE_RUN_ATTEMPT,
@@ -115,10 +116,11 @@ def at(run: Run) -> Iterator[None]:
         detach(token)
 
 
-def finished(finish: Finish, *, is_audited: bool = False) -> None:
+def finished(finish: Finish, *, is_audited: bool = False, record_id: str | None = None) -> None:
     """Count, emit, log and audit the end of a run; each part also if another fails.
 
-    `is_audited`: its audit event was kept before.
+    `is_audited`: its audit event was kept before. `record_id`: what its log record has for an id,
+    where another process may tell the same end again.
     """
     run = finish.run
     with at(run):
@@ -126,7 +128,7 @@ def finished(finish: Finish, *, is_audited: bool = False) -> None:
             run.name, run.organization, finish.status, finish.duration
         )
         emit(finish)
-        _log_finished(finish)
+        _log_finished(finish, record_id)
         if not is_audited:
             _audit(lambda: audit_event(finish))
 
@@ -162,11 +164,12 @@ def _span(finish: Finish) -> tracing.FinishedSpan:
     )
 
 
-def _log_finished(finish: Finish) -> None:
+def _log_finished(finish: Finish, record_id: str | None) -> None:
     fields = {
         PIPELINE_STATUS: finish.status,
         "duration": finish.duration,
         ERROR_TYPE: finish.error_type,
+        LOG_RECORD_UID: record_id,
     }
     with guard.absorb("logging the end of a run"):
         _log.info("pipeline_run_finished", extra=_fields(finish.run, fields))

@@ -219,7 +219,9 @@ class Drainer:
             if (alias, entry.pk) in self._told:
                 report.emit(how)
                 return
-            report.finished(how, is_audited=entry.is_audited)
+            # The next process tells it again where this one dies: as the same record.
+            record_id = f"{how.run.trace_id}-finished"
+            report.finished(how, is_audited=entry.is_audited, record_id=record_id)
         self._told.add((alias, entry.pk))
 
     def _announced(self, alias: str) -> None:
