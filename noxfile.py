@@ -33,8 +33,9 @@ ORDERLY = 180
 """Seconds for what has engines to stop them after Ctrl-C: at a load of 60 it took 59."""
 STACKS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
 """The tests of the stack wait more than they compute; those that share a stack share a process."""
-UNITS = ("-n", "4", "--dist", "worksteal", "--durations=20")
-"""Half of them wait at any time. Whole files stay together: a module's server starts once."""
+UNITS = ("-n", "3", "--dist", "worksteal", "--durations=20")
+"""A third of them waits at any time; a fourth process gains nothing. Whole files stay together:
+a module's server starts once."""
 APPLICATIONS = tuple(f"tests/{room}" for room in ("integration", "django", "examples", "docs"))
 """What starts whole applications: it takes three times as long as all the rest."""
 NEWEST = "celery>=5.7"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,14 @@ class PostgresLead:
         return self._ask()
 
     def release(self) -> None:
-        """End the session."""
+        """Give the lock back, and end the session.
+
+        The server ends a session some time after its client, and holds the lock until then.
+        """
+        if self._held:
+            # A session that is gone has given it back.
+            with suppress(DatabaseError, InterfaceError), self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [self._key])
         self._close()
 
     def _ask(self) -> bool:
