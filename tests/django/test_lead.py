@@ -32,7 +32,9 @@ from etl_telemetry.django import lead
 lead._TTL = float(sys.argv[2])
 mine = lead.PostgresLead("default", "shop observer")
 for line in sys.stdin:
-    word = line.strip()
+    word, _, stays = line.strip().partition(", ")
+    if stays:
+        mine._close = lambda: None
     answer = mine.hold() if word == "hold" else mine.release()
     print(json.dumps(answer), flush=True)
 """
@@ -90,6 +92,14 @@ def test_one_of_two_holds_the_lock_and_the_other_takes_over(postgresql: str) -> 
         assert (second.tell("hold"), first.tell("hold")) == (True, False)
         second.process.kill()
         first.wait_for_lead()
+
+
+def test_the_lock_is_given_back_before_its_session_has_ended(postgresql: str) -> None:
+    """The server ends a session some time after its client: here, not at all."""
+    with two(postgresql) as (first, second):
+        assert first.tell("hold")
+        first.tell("release, and stay")
+        assert second.tell("hold")
 
 
 def test_an_observer_that_hangs_loses_the_lock(postgresql: str) -> None:

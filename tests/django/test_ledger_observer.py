@@ -47,7 +47,7 @@ def ends_in_the_audit_trail(query: Query) -> int:
     return len(
         {
             log.attributes["audit.resource.id"]
-            for log in query.logs()
+            for log in query.logs(limit=None)
             if log.body == "pipeline_execution_finished"
         }
     )

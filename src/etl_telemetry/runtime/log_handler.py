@@ -36,7 +36,7 @@ _SUPPRESSED = "suppress_instrumentation"  # The older key, which instrumentation
 _EVENT_NAMES = (catalogue.OTEL_EVENT_NAME, "event.name")
 _OURS = f"{catalogue.SCOPE}."
 _BRING_THEIR_OWN = frozenset({catalogue.AUDIT_SCOPE, f"{catalogue.SCOPE}.pipelines"})
-"""Loggers whose records may have a `log.record.uid` already; elsewhere it is a field of anybody."""
+"""Loggers whose records may bring a `log.record.uid`; in `log_context` it is a field of anybody."""
 
 
 class Bridge(LoggingHandler):
@@ -138,7 +138,7 @@ class Bridge(LoggingHandler):
         # By it a receiver knows a record that was sent twice: an exporter that got no answer sends
         # its batch again. Time first, since ids in order are cheap to index. What is kept in a
         # table brings its own, so that it is one document whichever process tells it.
-        if record.name not in _BRING_THEIR_OWN or catalogue.LOG_RECORD_UID not in attributes:
+        if record.name not in _BRING_THEIR_OWN or catalogue.LOG_RECORD_UID not in vars(record):
             attributes[catalogue.LOG_RECORD_UID] = f"{now:016x}{os.urandom(8).hex()}"
         made = int(record.created * 1e9)
         return LogRecord(

@@ -55,11 +55,30 @@ def test_a_whole_record(seen: Records, bridge: Bridge) -> None:
     assert before - 10**9 < (record.timestamp or 0) <= (record.observed_timestamp or 0)
 
 
-def test_each_record_has_an_id_of_its_own(seen: Records, bridge: Bridge) -> None:
-    """Equal records are two events; what an exporter sends again is one, by this id."""
-    for _ in range(100):
-        logging.getLogger("app").warning("the same")
-    assert len({(one.log_record.attributes or {})["log.record.uid"] for one in seen.all()}) == 100
+def ids(seen: Records) -> list[object]:
+    """Return the ids of all records."""
+    return [(one.log_record.attributes or {})["log.record.uid"] for one in seen.all()]
+
+
+@pytest.mark.parametrize("name", ["app", "etl_telemetry.pipelines", "etl_telemetry.audit"])
+def test_each_record_has_an_id_of_its_own(seen: Records, bridge: Bridge, name: str) -> None:
+    """Equal records are two events, whatever their context says; what is sent again is one."""
+    with log_context(**{"log.record.uid": "mine"}):
+        for _ in range(100):
+            logging.getLogger(name).warning("the same")
+    assert len(set(ids(seen))) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "is_kept"),
+    [("app", False), ("etl_telemetry.pipelines", True), ("etl_telemetry.audit", True)],
+)
+def test_only_what_is_kept_in_a_table_brings_its_id(
+    seen: Records, bridge: Bridge, name: str, *, is_kept: bool
+) -> None:
+    """Elsewhere `log.record.uid` in `extra` may be anything, and the same each time."""
+    logging.getLogger(name).warning("told", extra={"log.record.uid": "of the row"})
+    assert (ids(seen) == ["of the row"]) is is_kept
 
 
 def test_levels_have_the_names_of_opentelemetry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -128,6 +129,17 @@ def test_large_backlogs_become_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done == Drained("default", chained=10, exported=10)
     assert list(AuditBlock.objects.values_list("rows", flat=True)) == [4, 4, 2]
     assert len(asked) >= 5
+    assert problems() == RIGHT
+
+
+def test_what_is_late_waits_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past its time a pass begins no further block; the next one goes on."""
+    monkeypatch.setattr(chain, "BLOCK", 4)
+    write(*range(10))
+    late = drainer().drain_all(until=time.monotonic())
+    assert Drained("default", chained=4, exported=4) in late
+    soon = drainer().drain_all(until=time.monotonic() + 60)
+    assert Drained("default", chained=6, exported=6) in soon
     assert problems() == RIGHT
 
 
