@@ -201,12 +201,26 @@ def query_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     return table(("Set-up", "A request", "Of it, a query's span"), rows)
 
 
+def start_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Compare the starts of a process."""
+    rows = [
+        (
+            host,
+            *(f"{cost[f'{setup}_ms']:,} ms" for setup in ("bare", "ours", "stock")),
+            f"{cost['ratio_of_what_is_added']:.2f}",
+        )
+        for host, cost in results.items()
+    ]
+    return table(("Process", "Bare", "Ours", "Stock", "What ours adds / stock adds"), rows)
+
+
 MEASURED = {
     "runtime": runtime_costs,
     "logs": log_costs,
     "demo": demo_time,
     "relay": relay_costs,
     "queries": query_costs,
+    "start": start_costs,
 }
 
 

@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -138,6 +139,7 @@ def _first(options: Mapping[str, object]) -> Telemetry:
 def _install(config: Config) -> Lifecycle:
     # The SDK is loaded here, and nowhere before.
     from etl_telemetry import audit, metrics, tracing
+    from etl_telemetry.instrumentation.importing import when_imported
     from etl_telemetry.redaction import Policy
     from etl_telemetry.runtime import log_bridge, propagation
     from etl_telemetry.runtime.lifecycle import Lifecycle
@@ -163,10 +165,12 @@ def _install(config: Config) -> Lifecycle:
             log_bridge.Bridge(level=config.log_level, policy=policy), level_is_ours=_log in unset
         )
         audit.set_exporting(log_bridge.takes_info)
-    follow_workers = _of_framework("celery", "etl_telemetry.celery.signals:connect")
-    if follow_workers is not None:
-        follow_workers(config, lifecycle)
+    when_imported("celery", partial(_follow_workers, config, lifecycle))
     return lifecycle
+
+
+def _follow_workers(config: Config, lifecycle: Lifecycle) -> None:
+    _load("etl_telemetry.celery.signals:connect")(config, lifecycle)
 
 
 def _instrument(config: Config) -> None:
@@ -176,34 +180,38 @@ def _instrument(config: Config) -> None:
 
 
 def _django_settings() -> Mapping[str, object] | None:
-    read = _of_framework("django", "etl_telemetry.django.settings:read")
-    settings: Mapping[str, object] | None = None if read is None else read()
+    if not _has_django_settings():
+        return None
+    settings: Mapping[str, object] | None = _load("etl_telemetry.django.settings:read")()
     return settings
 
 
 def _directories() -> tuple[Path, ...]:
     """Return where a file `VERSION` may be."""
-    of_project = _of_framework("django", "etl_telemetry.django.settings:directories")
-    return (Path(), *(() if of_project is None else of_project()))
+    if not _has_django_settings():
+        return (Path(),)
+    return (Path(), *_load("etl_telemetry.django.settings:directories")())
+
+
+def _has_django_settings() -> bool:
+    """Return whether there may be Django settings: if not, Django is not imported to look."""
+    named = "django" in sys.modules or "DJANGO_SETTINGS_MODULE" in os.environ
+    return named and find_spec("django") is not None
 
 
 def _is_silent(extra: Collection[str] = ()) -> bool:
     """Tell whether this process is a command that must export nothing."""
-    django = _of_framework("django", "etl_telemetry.django.commands:is_silent")
-    celery = _of_framework("celery", "etl_telemetry.celery.cli:is_silent")
+    django, celery = (find_spec(framework) is not None for framework in ("django", "celery"))
     return bool(
-        (django is not None and django(sys.argv, os.environ, extra))
-        or (celery is not None and celery(sys.argv))
+        (django and _load("etl_telemetry.django.commands:is_silent")(sys.argv, os.environ, extra))
+        or (celery and _load("etl_telemetry.celery.cli:is_silent")(sys.argv))
     )
 
 
-def _of_framework(framework: str, path: str) -> Callable[..., Any] | None:
-    """Return a function of ours that needs a framework, or None where that is not installed.
+def _load(path: str) -> Any:
+    """Return a function of ours that needs a framework.
 
     Named by a string, so that this room imports neither Django nor Celery.
     """
-    if find_spec(framework) is None:
-        return None
     module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(import_module(module), name)
-    return function
+    return getattr(import_module(module), name)

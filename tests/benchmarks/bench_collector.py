@@ -150,7 +150,9 @@ class Way:
 @contextmanager
 def single_node(folder: Path) -> Iterator[Way]:
     """Start the single node."""
-    with Stack(folder) as stack:
+    stack = Stack(folder)
+    stack.elasticsearch.java_options = ()
+    with stack:
         yield Way(stack, stack.collector)
 
 
@@ -161,10 +163,13 @@ def kafka(
     """Start an agent, Kafka, and a gateway; with configurations over the product's."""
     gateway = [PRODUCT / "gateway.yaml", PRODUCT / "gateway-kafka.yaml", *over_gateway]
     broker = Kafka(folder)
+    broker.java_options = ()
     own = [PRODUCT / "agent.yaml", PRODUCT / "agent-kafka.yaml", *over_agent]
     agent = Collector(folder / "agent", configs=own)
     agent.variables.update(broker.for_collector())
-    with Stack(folder, configs=gateway, more=[broker]) as stack, agent:
+    stack = Stack(folder, configs=gateway, more=[broker])
+    stack.elasticsearch.java_options = ()
+    with stack, agent:
         yield Way(stack, agent, broker)
 
 

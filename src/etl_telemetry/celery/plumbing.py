@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from etl_telemetry import guard
+from etl_telemetry.instrumentation.importing import when_imported
 from etl_telemetry.instrumentation.redis import mark
 from etl_telemetry.instrumentation.wrapping import all_of, replace
 
@@ -24,12 +24,14 @@ _MAKE = "_create_client"
 def wrap() -> Callable[[], None]:
     """Mark every Redis client that Celery makes from here on; return how to undo it."""
     undos: list[Callable[[], None]] = []
-    if find_spec("redis") is not None:
-        for module, owner in _MAKERS:
-            with guard.absorb("marking celery's redis clients"):
-                undos.append(replace(getattr(import_module(module), owner), _MAKE, _marking))
-
+    for module, owner in _MAKERS:
+        # Imported where a Redis URL asks for it: another broker's process needs no redis.
+        undos.append(when_imported(module, functools.partial(_replace, module, owner, undos)))
     return all_of(undos)
+
+
+def _replace(module: str, owner: str, undos: list[Callable[[], None]]) -> None:
+    undos.append(replace(getattr(import_module(module), owner), _MAKE, _marking))
 
 
 def _marking(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +22,7 @@ from etl_telemetry.config import Config
 from etl_telemetry.errors import MissingExtraError
 from etl_telemetry.instrumentation import others
 from etl_telemetry.instrumentation.adapter import Adapter, Undo
+from etl_telemetry.instrumentation.importing import when_imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +89,21 @@ _STABLE_NAMES = "http,database"
 
 _log = logging.getLogger("etl_telemetry")
 # What was done to other people's modules is a fact of the process, so it is kept per process.
-# Without a lock: `setup_telemetry()` holds its own, which survives forks.
+# Without a lock: whoever imports a library holds that module's own, which others wait for.
 _installed: dict[str, Undo] = {}
+_awaited: dict[str, Undo] = {}
+_claimed: dict[str, object] = {}
 _told: set[str] = set()
 
 
 def instrument(config: Config) -> list[str]:
-    """Install the instrumentations that ``config`` asks for; return the names of all installed.
+    """Install the instrumentations that ``config`` asks for; return the names of all in place.
 
     None in `Config.instrumentations` means every one whose library and
-    instrumentor are installed. Call it again at any time: what is installed stays
-    as it is, what was not possible yet (Django before its settings) is tried again.
+    instrumentor are installed. A library that the process has not imported is
+    instrumented when it does: until then it costs nothing. Call it again at any time:
+    what is in place stays as it is, what was not possible yet (Django before its
+    settings) is tried again.
 
     Raise `MissingExtraError` where an instrumentation was named and its packages
     are not installed.
@@ -108,18 +115,31 @@ def instrument(config: Config) -> list[str]:
     _choose_stable_names()
     taken: dict[str, str] = {}
     for entry in _selected(config):
-        if entry.name not in _installed:
-            with guard.absorb(f"instrumenting {entry.name}"):
-                _install(entry, config, taken)
-    if not taken.keys() <= _told:
-        _told.update(taken)
-        _log.info("instrumentation_already_active", extra={"owners": taken})
+        if entry.library in sys.modules:
+            _install(entry, config, taken)
+        elif entry.name not in _awaited:
+            _awaited[entry.name] = when_imported(entry.library, partial(_imported, entry, config))
+    _tell(taken)
     return list(_installed)
 
 
+def _imported(entry: Instrumentation, config: Config) -> None:
+    taken: dict[str, str] = {}
+    _install(entry, config, taken)
+    _tell(taken)
+
+
+def _tell(taken: dict[str, str]) -> None:
+    if not taken.keys() <= _told:
+        _told.update(taken)
+        _log.info("instrumentation_already_active", extra={"owners": taken})
+
+
 def uninstrument() -> None:
-    """Take all instrumentations away again, last one first."""
+    """Take all instrumentations away again, last one first, and wait for no import any more."""
     _told.clear()
+    while _awaited:
+        _awaited.popitem()[1]()
     while _installed:
         name, undo = _installed.popitem()
         with guard.absorb(f"uninstrumenting {name}"):
@@ -162,6 +182,18 @@ def _selected(config: Config) -> Iterator[Instrumentation]:
 
 
 def _install(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
+    me = object()
+    if _claimed.setdefault(entry.name, me) is not me:
+        return  # Another thread is at it: it imports the library, or sets telemetry up.
+    try:
+        if entry.name not in _installed:
+            with guard.absorb(f"instrumenting {entry.name}"):
+                _ask(entry, config, taken)
+    finally:
+        del _claimed[entry.name]
+
+
+def _ask(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
     instrumentor = _load(entry.instrumentor)()
     owner = others.owner(entry.library, instrumentor)
     if owner is not None:

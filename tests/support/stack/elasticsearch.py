@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from support.engines import java, locate
 from support.stack.ask import http
 from support.stack.ask.elasticsearch import ElasticsearchApi
 from support.stack.engine import Engine
+from support.stack.jvm import SHORT
 from support.stack.product import PRODUCT
 
 HEAP = "512m"
@@ -23,6 +24,8 @@ class Elasticsearch(Engine):
     PORTS: ClassVar[Mapping[str, int]] = {"http": 9200}
     templates: Path = PRODUCT / "elasticsearch" / "index-templates"
     """Folder of the index templates that it is given."""
+    java_options: Sequence[str] = SHORT
+    """How Java compiles and collects."""
 
     @property
     def ask(self) -> ElasticsearchApi:
@@ -40,7 +43,7 @@ class Elasticsearch(Engine):
         home, archive = built / "home", built / "elasticsearch.jsa"
         return [
             str(java(25)),
-            *(f"-Xms{HEAP}", f"-Xmx{HEAP}"),
+            *(f"-Xms{HEAP}", f"-Xmx{HEAP}", *self.java_options),
             *("-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"),
             *("-Xlog:cds=off", "-Xlog:cds+dynamic=off"),
             *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),

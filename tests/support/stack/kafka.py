@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from support.engines import java, locate
 from support.stack.engine import Engine
+from support.stack.jvm import SHORT
 from support.stack.patience import PATIENCE
 
 TOPICS = ("etl_traces", "etl_metrics", "etl_logs")
@@ -22,6 +23,8 @@ class Kafka(Engine):
     PORTS: ClassVar[Mapping[str, int]] = {"broker": 9092, "controller": 9093}
     partitions: int = 8
     """Partitions of each topic."""
+    java_options: Sequence[str] = SHORT
+    """How Java compiles and collects."""
 
     @property
     def broker(self) -> str:
@@ -95,7 +98,7 @@ class Kafka(Engine):
         return self.folder / "kraft.properties"
 
     def _java(self, main: str, *arguments: object) -> list[str]:
-        options = ("-Xmx512m", "-cp", f"{locate('kafka')}/*")
+        options = ("-Xmx512m", *self.java_options, "-cp", f"{locate('kafka')}/*")
         return [str(java(17)), *options, main, *map(str, arguments)]
 
     def _run(self, main: str, *arguments: object) -> str:

@@ -1,0 +1,177 @@
+"""What a process never uses it does not import; what it imports later is instrumented then."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from etl_telemetry.instrumentation.importing import when_imported
+
+TESTS = Path(__file__).parent.parent
+SET_UP = """
+import json, sys
+from etl_telemetry import setup_telemetry
+setup_telemetry(traces_exporter="none", metrics_exporter="none", logs_exporter="none")
+"""
+
+
+def in_a_new_process(script: str, folder: Path) -> object:
+    """Run Python code where nothing is imported yet; return the JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={"PYTHONPATH": f"{TESTS}:{folder}", "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a module that nobody has imported."""
+    name = f"of_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text("done = []\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_it_acts_once_when_the_module_is_there(module: str) -> None:
+    """Not before, with the whole module, and not at the next import."""
+    when_imported(module, lambda: sys.modules[module].done.append("here"))
+    assert module not in sys.modules
+    first, second = __import__(module), __import__(module)
+    assert (first.done, second.done) == (["here"], ["here"])
+
+
+def test_what_goes_wrong_does_not_reach_the_import(module: str) -> None:
+    """The host's import works, and what waits behind the failure acts as well."""
+    when_imported(module, lambda: 1 / 0)
+    when_imported(module, lambda: sys.modules[module].done.append("after"))
+    assert __import__(module).done == ["after"]
+
+
+def test_an_import_that_is_forgotten_is_not_followed(module: str) -> None:
+    """The undo of what has not come yet."""
+    when_imported(module, lambda: sys.modules[module].done.append("never"))()
+    assert __import__(module).done == []
+
+
+def test_setting_up_imports_nothing_that_the_process_does_not_use(tmp_path: Path) -> None:
+    """Each of them takes a tenth of a second and more, in every process of a platform."""
+    names = ["django", "celery", "kombu", "redis", "psycopg", "psycopg2"]
+    script = f"{SET_UP}print(json.dumps([name for name in {names} if name in sys.modules]))"
+    assert in_a_new_process(script, tmp_path) == []
+
+
+def test_a_worker_of_another_broker_does_not_import_redis(tmp_path: Path) -> None:
+    """Celery's own part of Redis is marked when a Redis URL asks for it."""
+    script = f"""{SET_UP}
+from celery import Celery
+Celery("jobs", broker="memory://", backend="cache+memory://").backend
+print(json.dumps("redis" in sys.modules))
+"""
+    assert in_a_new_process(script, tmp_path) is False
+
+
+def test_libraries_that_are_imported_after_the_set_up_make_spans(tmp_path: Path) -> None:
+    """The order of imports is the application's own affair."""
+    script = """
+import json
+from support.telemetry import telemetry
+seen = telemetry()
+from etl_telemetry import setup_telemetry, span
+setup_telemetry()
+import psycopg, psycopg2, redis, requests
+from celery import Celery, signals
+app = Celery("jobs", broker="memory://")
+app.conf.task_always_eager = True
+session = requests.Session()
+session.trust_env = False
+
+@app.task(name="jobs.add")
+def add():
+    calls = (
+        lambda: redis.Redis(port=1).get("key"),
+        lambda: session.get("http://127.0.0.1:1/"),
+    )
+    for call in calls:
+        try:
+            call()
+        except Exception as error:
+            assert "refused" in str(error), error
+
+add.delay()
+from etl_telemetry.instrumentation import table
+places = table.instrument(setup_telemetry().config)
+workers = bool(signals.worker_process_init.receivers)
+print(json.dumps([sorted(span.name for span in seen.spans()), places, workers]))
+"""
+    spans = ["GET", "GET", "run/jobs.add"]
+    places = ["requests", "psycopg", "psycopg2", "redis", "celery"]
+    assert in_a_new_process(script, tmp_path) == [spans, places, True]
+
+
+def test_djangos_requests_are_followed_though_it_came_after_the_set_up(tmp_path: Path) -> None:
+    """Its settings are named only after the set-up, and our app is not among the installed."""
+    (tmp_path / "shop.py").write_text("ROOT_URLCONF = 'shop'\nurlpatterns = []\nSECRET_KEY = 's'\n")
+    script = """
+import json, os
+from support.telemetry import telemetry
+seen = telemetry()
+from etl_telemetry import setup_telemetry
+setup_telemetry()
+os.environ["DJANGO_SETTINGS_MODULE"] = "shop"
+import django
+django.setup()
+from django.test import Client
+Client().get("/")
+print(json.dumps([span.name for span in seen.spans()]))
+"""
+    assert in_a_new_process(script, tmp_path) == ["GET"]
+
+
+def test_setting_up_while_another_thread_imports_instruments_once(tmp_path: Path) -> None:
+    """Neither waits for the other for ever, and the library has one wrapper."""
+    (tmp_path / "slow.py").write_text("import host\nhost.begun.set()\nhost.asked.wait(60)\n")
+    (tmp_path / "host.py").write_text(
+        "import threading\n"
+        "begun, asked, imported = threading.Event(), threading.Event(), threading.Event()\n"
+        "made = []\n"
+        "class Instrumentor:\n"
+        "    is_instrumented_by_opentelemetry = False\n"
+        "def instrument(instrumentor, config):\n"
+        "    asked.set()\n"
+        "    imported.wait(5)\n"
+        "    made.append(1)\n"
+        "    return lambda: None\n"
+    )
+    script = """
+import host, json, threading
+from etl_telemetry.config import Config
+from etl_telemetry.instrumentation import table
+table.INSTRUMENTATIONS = (
+    table.Instrumentation("slow", "slow", "host:Instrumentor", "x", "host:instrument"),
+)
+config = Config()
+assert table.instrument(config) == []
+
+def use():
+    import slow
+    host.imported.set()
+
+importer = threading.Thread(target=use, daemon=True)
+importer.start()
+assert host.begun.wait(60)
+table.instrument(config)
+importer.join(60)
+assert not importer.is_alive()
+print(json.dumps([table.instrument(config), host.made]))
+"""
+    assert in_a_new_process(script, tmp_path) == [["slow"], [1]]
