@@ -15,8 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis
+from hypothesis import given
 from hypothesis import strategies as st
 from work.models import Execution, Flow, Job, Team
 
@@ -28,6 +27,7 @@ from etl_telemetry.django.figures import (
     system_metrics,
 )
 from etl_telemetry.django.figures.percentiles import percentile
+from support.patience import ON_A_DATABASE
 
 pytestmark = pytest.mark.django_db
 
@@ -195,9 +195,7 @@ def assert_same(found: PipelineMetrics, wanted: PipelineMetrics, runs: list[Ran]
             assert one == other, name
 
 
-@hypothesis(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@ON_A_DATABASE
 @given(flows=FLOWS)
 def test_figures_are_those_of_plain_python(flows: list[tuple[bool, list[Ran]]]) -> None:
     """Any runs, any metrics, any window: every figure of every pipeline and of the system."""

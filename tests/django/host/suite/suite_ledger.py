@@ -13,7 +13,7 @@ from django.core.management import BaseCommand, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import drainer, flow, outbox, running, totals
 from work.models import Execution, Flow, Job, Team
@@ -36,6 +36,7 @@ from etl_telemetry.django.ledger.saved import find
 from etl_telemetry.metrics.totals import published, withdraw_run_totals
 from etl_telemetry.pipelines import report
 from etl_telemetry.pipelines.run import root_context
+from support.patience import ON_A_DATABASE
 
 __all__ = ["flow"]
 
@@ -309,9 +310,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@ON_A_DATABASE
 @given(steps=STEPS)
 def test_totals_equal_the_table(steps: list[tuple[str, str, int]]) -> None:
     """However runs end, and whatever happens to the process that drains."""
