@@ -36,8 +36,11 @@ STACKS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--duration
 UNITS = ("-n", "3", "--dist", "worksteal", "--durations=20")
 """A third of them waits at any time; a fourth process gains nothing. Whole files stay together:
 a module's server starts once."""
-APPLICATIONS = tuple(f"tests/{room}" for room in ("integration", "django", "examples", "docs"))
-"""What starts whole applications: it takes three times as long as all the rest."""
+APPLICATIONS = tuple(
+    f"tests/{room}" for room in ("browser", "integration", "django", "examples", "docs")
+)
+"""What starts whole applications: it takes three times as long as all the rest. The browser is
+first, where no other process steals a part of its one file, which would start all of it again."""
 NEWEST = "celery>=5.7"
 """It pins python-dateutil to an old release: uv would take an old Celery, pip does not."""
 PIP_TOLD = {
@@ -202,8 +205,6 @@ def applications(session: nox.Session) -> None:
     has_program(session, "mariadbd", package="mariadb-server")
     has_program(session, "rabbitmq-server", package="rabbitmq-server")
     session.run("pytest", *UNITS, *APPLICATIONS)
-    # On its own: Playwright leaves an event loop running in its process.
-    session.run("pytest", "tests/browser")
 
 
 @nox.session(python=["3.12", "3.13"])

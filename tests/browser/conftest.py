@@ -44,7 +44,7 @@ class Site:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run the platform: broker, worker, web server; with runs of two days."""
     data = tmp_path_factory.mktemp("platform")
@@ -100,9 +100,12 @@ def _running(log: Path, environment: dict[str, str], *command: str) -> Iterator[
         process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Chromium, the one of the system."""
+    """Start Chromium, the one of the system.
+
+    For a module and no longer: while Playwright runs, there is an event loop in this process.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.fail(

@@ -129,7 +129,8 @@ def test_many_workers_and_a_drainer_that_is_killed_again_and_again(host: Host) -
         with process(host, *drain, **exporting) as running:
             end = time.monotonic() + PATIENCE
             # Bulk updates are found by the first look of each process.
-            while table(host)[1] or counted(query) != table(host)[0]:
+            while table(host) != (counted(query), 0):
+                time.sleep(0.1)
                 assert time.monotonic() < end, (table(host), counted(query), said(host))
                 assert running.poll() is None, said(host)
             # All may have been told by the one before: then this one has hardly begun.

@@ -17,12 +17,9 @@ from work.models import Execution, Flow, Team
 
 from etl_telemetry.django.audit.models import AuditRow
 from etl_telemetry.django.ledger import finish_run
-from etl_telemetry.django.ledger.models import Ledger, RunEnd
+from etl_telemetry.django.ledger.models import Ledger
+from support.ledger import WORDS
 
-WORDS = {
-    "DONE": "success", "ERROR": "failed", "TIMEOUT": "failed", "STOPPED": "cancelled",
-    "VANISHED": "lost",
-}  # fmt: skip
 SECONDS = 2
 """How long each run took."""
 
@@ -41,14 +38,6 @@ def end(run: Execution, status: str, using: str = "default") -> None:
     """End a run, after whole seconds."""
     finished_at = run.begun + timedelta(seconds=SECONDS)
     assert finish_run(run, status, finished_at=finished_at, using=using)
-
-
-def table(using: str = "default") -> None:
-    """Print how many runs the host's table says ended, by status."""
-    states = Execution.objects.using(using).filter(state__in=WORDS)
-    counts = Counter(WORDS[state] for state in states.values_list("state", flat=True))
-    waiting = RunEnd.objects.using(using).exclude(stage=RunEnd.REPORTED).count()
-    print(json.dumps({"ended": counts, "waiting": waiting}))
 
 
 def audited() -> None:
