@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ LISTENS = (
     "ETL_OTLP_GRPC_ENDPOINT", "ETL_OTLP_HTTP_ENDPOINT", "ETL_HEALTH_ENDPOINT",
     "ETL_COLLECTOR_METRICS_HOST", "ETL_SCRAPE_ENDPOINT",
 )  # fmt: skip
+TO_BACKENDS = [files for files in COMBINATIONS if files[0] in configurations.BACKENDS]
 README = (COLLECTOR / "README.md").read_text()
 each_combination = pytest.mark.parametrize("files", COMBINATIONS, ids=" + ".join)
 
@@ -91,6 +93,10 @@ def test_every_exporter_in_use_is_durable_and_never_gives_up(files: Files) -> No
             assert settings["timeout"] == "0s", name  # of all tries of a batch together
         else:
             assert settings["retry_on_failure"]["max_elapsed_time"] == "0s", name
+    disk = merged["extensions"]["file_storage"]
+    assert {key: disk[key] for key in ("fsync", "create_directory")} == {
+        "fsync": True, "create_directory": True
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("file", ["gateway.yaml", "agent.yaml"])
@@ -106,6 +112,58 @@ def test_parts_that_two_configurations_share_are_the_same(file: str) -> None:
     assert differing == []
     assert one["service"]["telemetry"] == other["service"]["telemetry"]
     assert one["service"]["extensions"] == other["service"]["extensions"]
+
+
+def test_pipelines_of_a_gateway_are_those_of_a_single_node() -> None:
+    """But for the host, which agents have named, and what samples between spans and backend."""
+    expected, gateway = pipelines(("single-node.yaml",)), pipelines(("gateway.yaml",))
+    for name in ("metrics", "traces", "logs"):
+        expected[name]["processors"].remove("resource_detection")
+    expected["traces"]["exporters"] = ["routing/runs", "span_metrics"]
+    for name, processors in (("runs", {}), ("sampled", {"processors": ["tail_sampling"]})):
+        into = {"receivers": ["routing/runs"], "exporters": ["forward/traces"]}
+        expected[f"traces/{name}"] = into | processors
+    assert gateway == expected
+
+
+def ways(merged: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Return each way of spans and records from a receiver to a backend: all that it passes."""
+    connectors, lines = merged["connectors"], merged["service"]["pipelines"]
+
+    def onward(name: str, *passed: str) -> Iterator[tuple[str, ...]]:
+        for exporter in lines[name]["exporters"]:
+            way = (*passed, name, *lines[name].get("processors", ()), exporter)
+            if exporter not in connectors:
+                yield way
+            # A router may choose: each pipeline that takes from it counts.
+            for other in lines if exporter in connectors else ():
+                if exporter in lines[other]["receivers"] and not is_metric(other):
+                    yield from onward(other, *way)
+
+    for name in lines:
+        for receiver in lines[name]["receivers"]:
+            if receiver not in connectors and not is_metric(name):
+                yield from onward(name, receiver)
+
+
+def is_metric(pipeline: str) -> bool:
+    """Say whether a pipeline is for metrics, which are not masked."""
+    return pipeline.partition("/")[0] == "metrics"
+
+
+@pytest.mark.parametrize("files", TO_BACKENDS, ids=" + ".join)
+def test_every_way_to_a_backend_is_redacted(files: Files) -> None:
+    """No span and no record gets around the second line, and only audit records get the other."""
+    merged = configurations.read(files)
+    (audit,) = merged["connectors"]["routing/audit"]["table"]
+    found = list(ways(merged))
+    line = {w: "redaction/audit" if {*audit["pipelines"]} & {*w} else "redaction" for w in found}
+    assert [way for way in found if line[way] not in way] == []
+    # Nothing was overlooked: the ways begin and end at all that is no connector.
+    used = [p for name, p in merged["service"]["pipelines"].items() if not is_metric(name)]
+    for kind, place in (("receivers", 0), ("exporters", -1)):
+        ends = {each for pipeline in used for each in pipeline[kind]} - {*merged["connectors"]}
+        assert {way[place] for way in found} == ends
 
 
 @pytest.mark.parametrize("file", configurations.BACKENDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from support import configurations
-from support.stack import Collector, eventually, load, ports
+from support.stack import Collector, eventually, load
 from support.stack.losses import SPAN
 from support.stack.pki import certificates, make
 from support.stack.product import PRODUCT
@@ -34,6 +35,9 @@ with span("paid"):
 handle.force_flush(20)
 handle.shutdown(20)
 """
+
+SERVERS = (("single-node.yaml", "security/receiver.yaml"), ("agent.yaml", "security/agent.yaml"))
+"""Who is sent to: the profile says it once for each of the two files."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,18 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return certificates(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(scope="module", params=SERVERS, ids=" + ".join)
+def configs(request: pytest.FixtureRequest) -> list[Path]:
+    """Return a configuration with the security profile, of each kind that has senders."""
+    return [PRODUCT / file for file in request.param]
+
+
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory, tls: dict[str, str]) -> Iterator[Collector]:
-    """Start a single node with the security profile."""
-    files = ("single-node.yaml", "security/receiver.yaml")
-    engine = Secured(tmp_path_factory.mktemp("secured"), configs=[PRODUCT / f for f in files])
+def collector(
+    configs: list[Path], tmp_path_factory: pytest.TempPathFactory, tls: dict[str, str]
+) -> Iterator[Collector]:
+    """Start a Collector with the security profile; behind an agent there is no gateway."""
+    engine = Secured(tmp_path_factory.mktemp("secured"), configs=configs)
     engine.variables.update(tls)
     with engine:
         yield engine
@@ -164,10 +175,11 @@ def test_grpc_wants_the_same(
     eventually("what is taken is counted", lambda: accepted(collector) == before + taken)
 
 
-def test_token_is_changed_without_a_restart(tmp_path: Path, tls: dict[str, str]) -> None:
+def test_token_is_changed_without_a_restart(
+    configs: list[Path], tmp_path: Path, tls: dict[str, str]
+) -> None:
     """While both stand in the file both are taken; then only the new one."""
-    files = ("single-node.yaml", "security/receiver.yaml")
-    engine = Secured(tmp_path, configs=[PRODUCT / f for f in files])
+    engine = Secured(tmp_path, configs=configs)
     tokens = tmp_path / "tokens"
     tokens.write_text("old\n")
     engine.variables.update(tls | {"ETL_BEARER_TOKEN_FILE": str(tokens)})
@@ -219,12 +231,13 @@ def test_server_of_another_authority_is_not_trusted(
         other.send(collector.otlp_http)
 
 
-def test_expired_server_certificate_is_not_trusted(tmp_path: Path, tls: dict[str, str]) -> None:
+def test_expired_server_certificate_is_not_trusted(
+    configs: list[Path], tmp_path: Path, tls: dict[str, str]
+) -> None:
     """Its time is over: no sender that checks talks to it."""
     expired = make(tmp_path / "tls", days=0)
     time.sleep(1.1)  # It ends with the second in which it was made.
-    files = ("single-node.yaml", "security/receiver.yaml")
-    engine = Secured(tmp_path, configs=[PRODUCT / f for f in files])
+    engine = Secured(tmp_path, configs=configs)
     engine.variables.update(tls | {"ETL_TLS_DIRECTORY": str(expired)})
     with engine:
         sender = Sender(expired, expired / "ca.crt", "any", certificate=False)
@@ -232,7 +245,9 @@ def test_expired_server_certificate_is_not_trusted(tmp_path: Path, tls: dict[str
             sender.send(engine.otlp_http)
 
 
-def test_expired_client_certificate_is_refused(tmp_path: Path) -> None:
+def test_expired_client_certificate_is_refused(
+    configs: list[Path], tmp_path: Path, tls: dict[str, str]
+) -> None:
     """An authority that is trusted does not make up for time that has passed."""
     made = make(tmp_path / "tls", days=0)
     time.sleep(1.1)
@@ -240,11 +255,10 @@ def test_expired_client_certificate_is_refused(tmp_path: Path) -> None:
     # The Collector shows a certificate that is good, and asks for one of the first authority.
     (server / "own.crt").write_bytes((server / "ca.crt").read_bytes())
     (server / "ca.crt").write_bytes((made / "ca.crt").read_bytes())
-    engine = Secured(
-        tmp_path, configs=[PRODUCT / f for f in ("single-node.yaml", "security/receiver.yaml")]
+    engine = Secured(tmp_path, configs=configs)
+    engine.variables.update(
+        tls | {"ETL_TLS_DIRECTORY": str(server), "ETL_BEARER_TOKEN_FILE": str(server / "token")}
     )
-    engine.variables["ETL_TLS_DIRECTORY"] = str(server)
-    engine.variables["ETL_BEARER_TOKEN_FILE"] = str(server / "token")
     with engine:
         sender = Sender(made, server / "own.crt", (server / "token").read_text())
         refused(sender, engine, "certificate has expired")
@@ -345,18 +359,28 @@ def test_agent_that_gateways_refuse_keeps_what_it_has(tmp_path: Path, tls: dict[
         eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
 
 
+def listening(engine: Collector) -> set[tuple[str, int]]:
+    """Return where the Collector's process listens: addresses and ports."""
+    sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
+    return {
+        (each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN
+    }
+
+
 @pytest.mark.parametrize("file", configurations.BASES)
 def test_nothing_listens_beyond_this_machine(file: str, tmp_path: Path) -> None:
-    """Without any setting the Collector's process has no socket that another machine reaches."""
-    engine = Collector(tmp_path, configs=[PRODUCT / file], usual_ports=True)
-    taken = {port for port in Collector.PORTS.values() if not ports.is_free(port)}
-    if taken:
-        pytest.skip(f"the usual ports {sorted(taken)} are taken by somebody else")
+    """Without any setting the Collector's process has no socket that another machine reaches.
+
+    Only the numbers of the ports are others here: somebody may use the usual ones.
+    """
+    engine, text = Collector(tmp_path), (PRODUCT / file).read_text()
+    for name, usual in Collector.PORTS.items():
+        text = re.sub(rf"\b{usual}\b", str(engine.ports[name]), text)
+    (tmp_path / file).write_text(text)
+    engine.configs = [tmp_path / file]
     engine.variables = {"ETL_QUEUE_DIRECTORY": str(engine.queue)}
     with engine:
-        sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
-        listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
-        assert listening == {"127.0.0.1"}
+        assert listening(engine) == {("127.0.0.1", port) for port in engine.expected_ports()}
 
 
 def test_only_what_is_asked_to_listens_beyond_this_machine(tmp_path: Path) -> None:
@@ -365,6 +389,5 @@ def test_only_what_is_asked_to_listens_beyond_this_machine(tmp_path: Path) -> No
     asked = engine.ports["grpc"]
     engine.variables["ETL_OTLP_GRPC_ENDPOINT"] = f"0.0.0.0:{asked}"
     with engine:
-        sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
-        listening = [each.laddr for each in sockets if each.status == psutil.CONN_LISTEN]
-    assert {address.port for address in listening if address.ip != "127.0.0.1"} == {asked}
+        open_to_all = {port for address, port in listening(engine) if address != "127.0.0.1"}
+    assert open_to_all == {asked}
