@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from etl_telemetry.catalogue import AUDIT_SCOPE, RUN_TRACE_STATE, WORKER_NAME
 from support import configurations
 from support.configurations import Files
 from support.deployment import COLLECTOR, variables
+from support.pages import REPOSITORY
 
 COMBINATIONS = list(configurations.combinations())
 LISTENS = (
@@ -20,6 +22,13 @@ LISTENS = (
 )  # fmt: skip
 TO_BACKENDS = [files for files in COMBINATIONS if files[0] in configurations.BACKENDS]
 README = (COLLECTOR / "README.md").read_text()
+TELL_PROMETHEUS = [
+    COLLECTOR / "README.md",
+    COLLECTOR / "prometheus" / "prometheus.yml",
+    COLLECTOR / "prometheus" / "prometheus-scrape.yml",
+    REPOSITORY / "docs" / "how-to" / "collector.md",
+]
+"""Where a reader finds the options to start Prometheus with."""
 each_combination = pytest.mark.parametrize("files", COMBINATIONS, ids=" + ".join)
 
 
@@ -53,6 +62,13 @@ def test_nothing_listens_beyond_this_machine_by_default(file: str) -> None:
     found = variables((COLLECTOR / file).read_text())
     defaults = {name: found[name].default for name in LISTENS if name in found}
     assert {name: value for name, value in defaults.items() if not value.startswith("127.")} == {}
+
+
+@pytest.mark.parametrize("page", TELL_PROMETHEUS, ids=lambda page: page.name)
+def test_prometheus_is_told_to_stay_on_this_machine(page: Path) -> None:
+    """By itself it listens on all addresses, without a login, and takes what anybody sends."""
+    told = re.findall(r"--web\.listen-address=(\S+)", page.read_text())
+    assert told == ["127.0.0.1:9090"]
 
 
 @pytest.mark.parametrize("file", sorted(configurations.files()))
@@ -155,9 +171,10 @@ def is_metric(pipeline: str) -> bool:
 def test_every_way_to_a_backend_is_redacted(files: Files) -> None:
     """No span and no record gets around the second line, and only audit records get the other."""
     merged = configurations.read(files)
-    (audit,) = merged["connectors"]["routing/audit"]["table"]
+    router = merged["connectors"]["routing/audit"]
+    audit = {*router["table"][0]["pipelines"]} - {*router["default_pipelines"]}
     found = list(ways(merged))
-    line = {w: "redaction/audit" if {*audit["pipelines"]} & {*w} else "redaction" for w in found}
+    line = {way: "redaction/audit" if audit & {*way} else "redaction" for way in found}
     assert [way for way in found if line[way] not in way] == []
     # Nothing was overlooked: the ways begin and end at all that is no connector.
     used = [p for name, p in merged["service"]["pipelines"].items() if not is_metric(name)]
