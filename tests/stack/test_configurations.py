@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support import compose, configurations
 from support.configurations import Files
+from support.deployment import variables
 from support.engines import locate
+from support.pages import REPOSITORY, blocks
 from support.stack import Alertmanager, Collector, Engine, Jaeger, Prometheus
 from support.stack.pki import certificates
 from support.stack.product import PRODUCT
@@ -18,6 +22,26 @@ from support.stack.product import PRODUCT
 COMBINATIONS = list(configurations.combinations())
 PROMETHEUS = sorted((PRODUCT / "prometheus").glob("*.yml"))
 ALERTMANAGER = sorted((PRODUCT / "alertmanager").glob("*.yml"))
+ETC = "/etc/etl-otelcol/tls"
+MIMIR = "/run/secrets/mimir"
+"""What the pages' examples read from a host's files."""
+SHOWN = {
+    ("collector.md", "elasticsearch/logs"): ("single-node.yaml",),
+    ("collector.md", "load_balancing/gateway"): ("agent.yaml",),
+    ("collector.md", "kafka/traces"): ("agent.yaml", "agent-kafka.yaml"),
+    ("collector.md", "kafka"): ("gateway.yaml", "gateway-kafka.yaml"),
+    ("deploy.md", "elasticsearch/logs"): ("single-node.yaml",),
+    ("swap-backend.md", "otlp_http/metrics"): ("single-node.yaml", "overlays/metrics-otlp.yaml"),
+}
+"""What a page's example goes over, by its page and its first component."""
+EXAMPLES = [
+    ((name, next(iter(content))), block.code)
+    for name in sorted({page for page, _ in SHOWN})
+    for block in blocks(REPOSITORY / "docs" / "how-to" / name)
+    if block.language == "yaml"
+    for kind, content in yaml.safe_load(block.code).items()
+    if kind in {"receivers", "processors", "exporters", "connectors", "extensions", "service"}
+]
 JAEGER = [("jaeger.yaml",), ("jaeger.yaml", "badger.yaml")]
 
 
@@ -55,6 +79,32 @@ def test_collector_validates_and_gets_healthy(collector: Collector) -> None:
     assert [line for line in troubles if not any(word in line for word in at_once)] == []
 
 
+def test_every_example_of_the_pages_is_known() -> None:
+    """A new one gets a line here, with what it goes over."""
+    assert sorted(example for example, _ in EXAMPLES) == sorted(SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("example", "text"), [pytest.param(*each, id=" ".join(each[0])) for each in EXAMPLES]
+)
+def test_collector_takes_the_examples_of_the_pages(
+    example: tuple[str, str], text: str, tls: dict[str, str], tmp_path: Path
+) -> None:
+    """What a page tells to put over a configuration makes a valid one."""
+    here = {ETC: tls["ETL_TLS_DIRECTORY"], MIMIR: tls["ETL_BEARER_TOKEN_FILE"]}
+    for place, found in here.items():
+        text = text.replace(place, found)
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    secrets = dict.fromkeys(variables(text), "secret")
+    configs = [f"--config={path}" for path in (*(PRODUCT / f for f in SHOWN[example]), own)]
+    done = subprocess.run(
+        [str(locate("collector")), "validate", *configs],
+        env=secrets, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("path", PROMETHEUS, ids=lambda path: path.name)
 def test_promtool_takes_prometheus_configuration(path: Path) -> None:
     """Prometheus' own tool finds no mistake."""
@@ -62,6 +112,21 @@ def test_promtool_takes_prometheus_configuration(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "SUCCESS" in done.stdout
+
+
+def test_promtool_takes_the_targets_of_compose(tmp_path: Path) -> None:
+    """The folder that compose.yaml mounts in place of `targets/` has what the configuration reads.
+
+    Promtool reads each file of targets, and warns of one that is missing.
+    """
+    made = tmp_path / "prometheus"
+    shutil.copytree(PRODUCT / "prometheus", made, ignore=shutil.ignore_patterns("targets"))
+    (made / "compose-targets").rename(made / "targets")
+    command = [str(locate("promtool")), "check", "config", str(made / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SUCCESS" in done.stdout
+    assert "WARNING" not in done.stdout
 
 
 @pytest.mark.parametrize("path", PROMETHEUS, ids=lambda path: path.name)
