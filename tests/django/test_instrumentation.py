@@ -134,8 +134,8 @@ print(instrument())
 
 
 REQUESTS = """
-instrument()
 import asyncio, django
+instrument()
 django.setup()
 from django.test import AsyncClient, Client
 

@@ -19,8 +19,8 @@ setup_telemetry(traces_exporter="none", metrics_exporter="none", logs_exporter="
 """
 
 
-def in_a_new_process(script: str, folder: Path) -> object:
-    """Run Python code where nothing is imported yet; return the JSON that it prints."""
+def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code where nothing is imported yet; it must succeed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         env={"PYTHONPATH": f"{TESTS}:{folder}", "PATH": ""},
@@ -30,7 +30,12 @@ def in_a_new_process(script: str, folder: Path) -> object:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done
+
+
+def in_a_new_process(script: str, folder: Path) -> object:
+    """Run Python code where nothing is imported yet; return the JSON that it prints."""
+    return json.loads(run(script, folder).stdout)
 
 
 @pytest.fixture
@@ -118,23 +123,48 @@ print(json.dumps([sorted(span.name for span in seen.spans()), places, workers]))
     assert in_a_new_process(script, tmp_path) == [spans, places, True]
 
 
-def test_djangos_requests_are_followed_though_it_came_after_the_set_up(tmp_path: Path) -> None:
-    """Its settings are named only after the set-up, and our app is not among the installed."""
-    (tmp_path / "shop.py").write_text("ROOT_URLCONF = 'shop'\nurlpatterns = []\nSECRET_KEY = 's'\n")
-    script = """
-import json, os
-from support.telemetry import telemetry
-seen = telemetry()
-from etl_telemetry import setup_telemetry
-setup_telemetry()
+def test_no_import_loads_djangos_settings(tmp_path: Path) -> None:
+    """Which settings are right is known when the host asks for them; Celery imports Django too."""
+    (tmp_path / "shop.py").write_text("raise RuntimeError('not yet')\n")
+    script = f"""{SET_UP}
+import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "shop"
-import django
-django.setup()
-from django.test import Client
-Client().get("/")
-print(json.dumps([span.name for span in seen.spans()]))
+import celery, django
+from django.conf import settings
+settings.configure(SECRET_KEY="s")
+heavy = [name for name in sys.modules if name.startswith("opentelemetry.instrumentation.django")]
+print(json.dumps(["django" in sys.modules, settings.SECRET_KEY, heavy]))
 """
-    assert in_a_new_process(script, tmp_path) == ["GET"]
+    assert in_a_new_process(script, tmp_path) == [True, "s", []]
+
+
+@pytest.mark.parametrize(
+    ("name", "instrumentor"),
+    [
+        ("celery", "CeleryInstrumentor"),
+        ("psycopg", "PsycopgInstrumentor"),
+        ("psycopg2", "Psycopg2Instrumentor"),
+        ("redis", "RedisInstrumentor"),
+    ],
+)
+def test_an_instrumentor_that_is_used_after_the_set_up_changes_nothing(
+    name: str, instrumentor: str, tmp_path: Path
+) -> None:
+    """It imports its library, which is ours by then: its own call adds no second wrapper."""
+    script = f"""{SET_UP}
+import logging
+logging.basicConfig(stream=sys.stderr, level="WARNING")
+from opentelemetry.instrumentation.{name} import {instrumentor}
+{instrumentor}().instrument()
+from etl_telemetry.instrumentation import table
+print(json.dumps({name!r} in table.instrument(setup_telemetry().config)))
+"""
+    done = run(script, tmp_path)
+    assert json.loads(done.stdout) is True
+    assert done.stderr == (
+        "WARNING:opentelemetry.instrumentation.instrumentor:"
+        "Attempting to instrument while already instrumented\n"
+    )
 
 
 def test_setting_up_while_another_thread_imports_instruments_once(tmp_path: Path) -> None:
@@ -142,13 +172,13 @@ def test_setting_up_while_another_thread_imports_instruments_once(tmp_path: Path
     (tmp_path / "slow.py").write_text("import host\nhost.begun.set()\nhost.asked.wait(60)\n")
     (tmp_path / "host.py").write_text(
         "import threading\n"
-        "begun, asked, imported = threading.Event(), threading.Event(), threading.Event()\n"
+        "begun, asked = threading.Event(), threading.Event()\n"
         "made = []\n"
         "class Instrumentor:\n"
         "    is_instrumented_by_opentelemetry = False\n"
         "def instrument(instrumentor, config):\n"
         "    asked.set()\n"
-        "    imported.wait(5)\n"
+        "    import slow\n"
         "    made.append(1)\n"
         "    return lambda: None\n"
     )
@@ -162,11 +192,7 @@ table.INSTRUMENTATIONS = (
 config = Config()
 assert table.instrument(config) == []
 
-def use():
-    import slow
-    host.imported.set()
-
-importer = threading.Thread(target=use, daemon=True)
+importer = threading.Thread(target=lambda: __import__("slow"), daemon=True)
 importer.start()
 assert host.begun.wait(60)
 table.instrument(config)

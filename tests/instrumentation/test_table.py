@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def test_by_default_everything_that_is_installed_is_instrumented(
 ) -> None:
     """A library that is not there is left out without a word; Django waits for its settings."""
     monkeypatch.setattr(table, "INSTRUMENTATIONS", (*INSTRUMENTATIONS, UNKNOWN))
+    for entry in INSTRUMENTATIONS:
+        import_module(entry.library)
     assert table.instrument(Config()) == ["celery", "psycopg2", "psycopg", "redis", "requests"]
 
 

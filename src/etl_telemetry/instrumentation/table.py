@@ -23,6 +23,7 @@ from etl_telemetry.errors import MissingExtraError
 from etl_telemetry.instrumentation import others
 from etl_telemetry.instrumentation.adapter import Adapter, Undo
 from etl_telemetry.instrumentation.importing import when_imported
+from etl_telemetry.instrumentation.wrapping import all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Instrumentation:
     """Our `Adapter`, ``module:function``."""
     more_than_spans: bool = False
     """Whether the adapter has work to do where somebody else already makes the spans."""
+    on_import: bool = True
+    """Whether its time has come when the library is imported. Django's comes with its settings,
+    and other libraries import it where there are none."""
 
     @property
     def distribution(self) -> str:
@@ -55,23 +59,32 @@ class Instrumentation:
         return None if _importable(self.instrumentor.partition(":")[0]) else self.distribution
 
 
-def _entry(name: str, cls: str, *, extra: str, adapter: str, more: bool = False) -> Instrumentation:
+def _entry(name: str, cls: str, *, extra: str, adapter: str, **more: bool) -> Instrumentation:
     return Instrumentation(
         name=name,
         library=name,
         instrumentor=f"opentelemetry.instrumentation.{name}:{cls}",
         extra=extra,
         adapter=f"etl_telemetry.{adapter}:instrument",
-        more_than_spans=more,
+        **more,
     )
 
 
 INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
     _entry(
-        "django", "DjangoInstrumentor", extra="django", adapter="django.instrumentation", more=True
+        "django",
+        "DjangoInstrumentor",
+        extra="django",
+        adapter="django.instrumentation",
+        more_than_spans=True,
+        on_import=False,
     ),
     _entry(
-        "celery", "CeleryInstrumentor", extra="celery", adapter="celery.instrumentation", more=True
+        "celery",
+        "CeleryInstrumentor",
+        extra="celery",
+        adapter="celery.instrumentation",
+        more_than_spans=True,
     ),
     _entry(
         "psycopg2", "Psycopg2Instrumentor", extra="postgresql", adapter="instrumentation.psycopg2"
@@ -82,14 +95,14 @@ INSTRUMENTATIONS: tuple[Instrumentation, ...] = (
         "requests", "RequestsInstrumentor", extra="requests", adapter="instrumentation.requests"
     ),
 )
-"""Every instrumentation, in the order in which it is installed."""
+"""Every instrumentation."""
 
 _SEMCONV_VARIABLE = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _STABLE_NAMES = "http,database"
 
 _log = logging.getLogger("etl_telemetry")
 # What was done to other people's modules is a fact of the process, so it is kept per process.
-# Without a lock: whoever imports a library holds that module's own, which others wait for.
+# Without a lock: its holder would wait for a library's import, and that import for the holder.
 _installed: dict[str, Undo] = {}
 _awaited: dict[str, Undo] = {}
 _claimed: dict[str, object] = {}
@@ -117,13 +130,23 @@ def instrument(config: Config) -> list[str]:
     for entry in _selected(config):
         if entry.library in sys.modules:
             _install(entry, config, taken)
-        elif entry.name not in _awaited:
-            _awaited[entry.name] = when_imported(entry.library, partial(_imported, entry, config))
+        elif entry.on_import and entry.name not in _awaited:
+            _awaited[entry.name] = _await(entry, config)
     _tell(taken)
     return list(_installed)
 
 
+def _await(entry: Instrumentation, config: Config) -> Undo:
+    act = partial(_imported, entry, config)
+    # The application may import the instrumentor first, which has no class yet when the library
+    # comes. The application's own call of it then changes nothing any more.
+    modules = (entry.library, entry.instrumentor.partition(":")[0])
+    return all_of([when_imported(module, act) for module in modules])
+
+
 def _imported(entry: Instrumentation, config: Config) -> None:
+    if entry.library not in sys.modules:
+        return  # An instrumentor that does not import it.
     taken: dict[str, str] = {}
     _install(entry, config, taken)
     _tell(taken)
@@ -194,7 +217,11 @@ def _install(entry: Instrumentation, config: Config, taken: dict[str, str]) -> N
 
 
 def _ask(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
-    instrumentor = _load(entry.instrumentor)()
+    module, _, name = entry.instrumentor.partition(":")
+    of_library = getattr(import_module(module), name, None)
+    if of_library is None:
+        return  # It is what imports the library, and not through yet.
+    instrumentor = of_library()
     owner = others.owner(entry.library, instrumentor)
     if owner is not None:
         taken[entry.name] = owner
