@@ -16,9 +16,7 @@ from pathlib import Path
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks" / "start.json"
 ROUNDS = 11
-HOSTS = {
-    "a script": "{setup}",
-    "Django and Celery": """
+APPLICATION = """
 import celery.bin.worker
 from django.conf import settings
 settings.configure(
@@ -30,7 +28,13 @@ import django
 django.setup()
 app = celery.Celery("bench", broker="memory://")
 app.amqp, app.backend
-""",
+"""
+HOSTS = {
+    "a script": "{setup}",
+    "Django and Celery": APPLICATION,
+    "Django and Celery with Redis and PostgreSQL": (
+        APPLICATION + "import celery.backends.redis, kombu.transport.redis, psycopg\n"
+    ),
 }
 OURS = """
 from etl_telemetry import setup_telemetry

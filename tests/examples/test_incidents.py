@@ -78,7 +78,7 @@ def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story
         )
         worker = (sys.executable, "-m", "celery", "-A", "etl_platform", "worker")
         options = ("--pool", "prefork", "--concurrency", "2", "--without-gossip")
-        observing = example.command("telemetry_observer", "--interval", "1")
+        observing = example.command("telemetry_observer", "--interval", "2")
         with (
             example.running(*observing),
             example.running(*worker, *options),
