@@ -5,6 +5,7 @@ Django stays out of the test process: other tests configure it in their own way.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -94,11 +95,18 @@ def platform(tmp_path: Path) -> Platform:
 
 @pytest.fixture(scope="session")
 def _seeded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate and seed once, in one process."""
-    template = Platform(tmp_path_factory.mktemp("seeded"))
-    template.manage("migrate", "--verbosity", "0")
-    template.manage("seed", "--password", "demo")
-    return template.data
+    """Migrate and seed once, in one process, for all processes of these tests."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    seeded = shared / "seeded"
+    with (shared / "seeding").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not seeded.exists():
+            template = Platform(tmp_path_factory.mktemp("seeding"))
+            template.manage("migrate", "--verbosity", "0")
+            template.manage("seed", "--password", "demo")
+            template.data.rename(seeded)
+    return seeded
 
 
 @pytest.fixture
