@@ -79,7 +79,7 @@ class Facts:
     def runs_of_a_host(self) -> float:
         """Return how many runs a minute a host executes."""
         results = self.demo["results"]
-        by_core = results["runs"] / results["seconds"] * MINUTE / self.demo["cores"]
+        by_core: float = results["runs"] / results["seconds"] * MINUTE / self.demo["cores"]
         return by_core * STATED["host_cores"].value
 
     def figure(self, path: str, signal: str) -> Mapping[str, Any]:

@@ -31,8 +31,8 @@ own numbers into `docs/_ext/sizing.py` and run `python docs/_ext/sizing_page.py`
 Where "single node, cores" is below the cores of one machine, `single-node.yaml` does it, and you
 need no gateways. Series and points are those of the pipelines, and of these the most there can be:
 each host has run every pipeline since it started. Not in them are the metrics of HTTP, databases,
-connectors and task durations, and the Collector's span metrics: `M2` says what came beside. What Kafka and
-Elasticsearch keep was measured with items that are much alike: yours compress less.
+connectors, queues and task durations, and the Collector's span metrics: `M2` says how many there
+were in all. What Kafka and Elasticsearch keep was measured with items that are much alike: yours compress less.
 
 ## Measured
 
