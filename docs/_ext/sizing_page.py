@@ -32,7 +32,8 @@ Where "single node, cores" is below the cores of one machine, `single-node.yaml`
 need no gateways. Series and points are those of the pipelines, and of these the most there can be:
 each host has run every pipeline since it started. Not in them are the metrics of HTTP, databases,
 connectors, queues and task durations, and the Collector's span metrics: `M2` says how many there
-were in all. What Kafka and Elasticsearch keep was measured with items that are much alike: yours compress less.
+were in all. What Kafka and Elasticsearch keep was measured with items that are much alike:
+yours compress less.
 
 ## Measured
 
