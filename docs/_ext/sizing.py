@@ -78,8 +78,8 @@ class Facts:
     @cached_property
     def runs_of_a_host(self) -> float:
         """Return how many runs a minute a host executes."""
-        runs, results = self.volume["runs"], self.demo["results"]
-        by_core = runs / results["seconds"] * MINUTE / self.demo["cores"]
+        results = self.demo["results"]
+        by_core: float = results["runs"] / results["seconds"] * MINUTE / self.demo["cores"]
         return by_core * STATED["host_cores"].value
 
     def figure(self, path: str, signal: str) -> Mapping[str, Any]:

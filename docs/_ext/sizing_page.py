@@ -29,8 +29,10 @@ own numbers into `docs/_ext/sizing.py` and run `python docs/_ext/sizing_page.py`
 {sizes}
 
 Where "single node, cores" is below the cores of one machine, `single-node.yaml` does it, and you
-need no gateways. Series and points are the most there can be: each host has run every pipeline
-since it started. What Kafka and Elasticsearch keep was measured with items that are much alike:
+need no gateways. Series and points are those of the pipelines, and of these the most there can be:
+each host has run every pipeline since it started. Not in them are the metrics of HTTP, databases,
+connectors, queues and task durations, and the Collector's span metrics: `M2` says how many there
+were in all. What Kafka and Elasticsearch keep was measured with items that are much alike:
 yours compress less.
 
 ## Measured
@@ -40,13 +42,18 @@ yours compress less.
 
 {rates}
 
-`M2`: what the example platform sends, by `{volume_command}`: {runs} runs, {tasks} task deliveries,
-{spans:,} spans and {records:,} log records, the web requests around them included:
+`M2`: what the example platform sends, {volume_date}, by `{volume_command}`: {runs} runs,
+{tasks} task deliveries, {spans:,} spans and {records:,} log records, the web requests around them
+included, and {series:,} series in OTLP, of all its metrics (span metrics are the Collector's):
 {spans_of_a_run:.1f} spans and {records_of_a_run:.1f} records a run.
 
-`M3`: the example platform executes its {runs} runs in {seconds:g} s on {cores} cores, by
-`{demo_command}`; so a host of {host_cores:g} cores executes {runs_of_a_host:.0f} runs a minute.
+`M3`: the example platform executes its {demo_runs} runs in {seconds:g} s on {cores} cores,
+{demo_date}, by `{demo_command}`; so a host of {host_cores:g} cores executes
+{runs_of_a_host:.0f} runs a minute.
 Yours have other tasks: this is the number to replace first.
+
+All spans of `M1` are marked as those of runs, so none of them passes `tail_sampling`: the cores and
+the memory of gateways are for runs only. What waits for its decision takes more, not measured yet.
 
 ### Why a gateway does fewer spans
 
@@ -196,6 +203,8 @@ def page(facts: Facts) -> str:
         gateway_command=facts.gateway["command"],
         why=table(["", "spans in a CPU second"], changes(facts), numbers=1),
         volume_command=facts.volume["command"],
+        volume_date=facts.volume["date"],
+        series=facts.volume["series"],
         runs=facts.volume["runs"],
         tasks=facts.volume["tasks"],
         spans=facts.volume["spans"],
@@ -205,6 +214,8 @@ def page(facts: Facts) -> str:
         seconds=facts.demo["results"]["seconds"],
         cores=facts.demo["cores"],
         demo_command=facts.demo["command"],
+        demo_date=facts.demo["date"],
+        demo_runs=facts.demo["results"]["runs"],
         host_cores=STATED["host_cores"].value,
         runs_of_a_host=facts.runs_of_a_host,
         prometheus=prometheus,

@@ -178,9 +178,12 @@ def log_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
 
 
 def demo_time(results: Mapping[str, float]) -> Iterator[str]:
-    """Say how long the demo took, and how long it may take."""
-    row = (f"{results['seconds']:.0f} s", f"{results['goal_seconds']} s", str(results["equal"]))
-    return table(("Installed environment to report", "To reach", "Ledger equals telemetry"), [row])
+    """Say what the demo did, how long it took, and how long it may take."""
+    done = (f"{results[name]:,}" for name in ("runs", "tasks"))
+    times = (f"{results['seconds']:.0f} s", f"{results['goal_seconds']} s")
+    heads = ("Runs", "Task deliveries", "Installed environment to report", "To reach")
+    row = (*done, *times, str(results["equal"]))
+    return table((*heads, "Ledger equals telemetry"), [row])
 
 
 def relay_costs(results: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

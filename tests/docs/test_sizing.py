@@ -32,7 +32,7 @@ FACTS = sizing.Facts(
         ]
     },
     volume={"runs": 10, "spans": 600, "log_records": 300},
-    demo={"cores": 1, "results": {"seconds": 60}},
+    demo={"cores": 1, "results": {"runs": 10, "seconds": 60}},
     gateway={},
 )
 """160 runs a minute on a host, 60 spans and 30 records a run, 1,000 items in a CPU second."""

@@ -15,11 +15,21 @@ from support.stack.ask import http
 from support.stack.emitter import Emitter
 from support.stack.losses import Outcome
 from support.stack.product import PRODUCT
-from support.stack.topology import Topology, process, span, spans, trace_ids
+from support.stack.topology import OF_A_RUN, Topology, process, span, spans, trace_ids
 
 ROUNDS = 100
 FEW = 300
 """Traces that are sampled by share: ten in a hundred are kept."""
+SOON_AS_A_WHOLE = {
+    "exporters": {
+        "load_balancing/gateway": {
+            "protocol": {
+                "otlp": {"retry_on_failure": {"max_interval": "1s", "max_elapsed_time": "1s"}}
+            }
+        }
+    }
+}
+"""The agent tries a gateway alone for a second, not 20; then all of the batch once more."""
 RUN = """
 import time
 from opentelemetry import trace
@@ -175,6 +185,36 @@ def test_gateway_killed_during_traffic_loses_nothing_of_runs(topology: Topology)
         # The agent tries again once in 30 s at the latest, and gateways write with a queue.
         outcome = losses.end(emitter, topology.stack, patience=120)
     assert outcome == Outcome.whole(outcome.rounds)
+
+
+def counted(topology: Topology, service: str) -> list[int]:
+    """Return how many spans of a service the span metrics of each gateway count, sorted."""
+    calls = f'traces_span_metrics_calls_total{{service_name="{service}"}}'
+    found = topology.stack.prometheus.ask.values(
+        f"sum by (collector_instance_id) ({calls}) > 0", "collector_instance_id"
+    )
+    return sorted(map(int, found.values()))
+
+
+def test_span_that_a_gateway_takes_twice_is_there_once_and_counted_twice(
+    topology: Topology,
+) -> None:
+    """What cannot be made harmless is known: gateways say how many spans they took, and count so.
+
+    One of two is away for longer than the agent tries it alone, so the other one gets its share
+    of the batch with each try of the whole.
+    """
+    (first, _), ids = topology.taken(), trace_ids(FEW)
+    with topology.agent.changed(SOON_AS_A_WHOLE):
+        topology.other.stop()
+        topology.send("traces", spans("twice", [span(i, "a", **OF_A_RUN) for i in ids]))
+        eventually("one is sent all again", lambda: topology.taken()[0] - first > FEW)
+        topology.other.start()
+        topology.settle()
+    taken = sorted([topology.taken()[0] - first, topology.taken()[1]])
+    assert sum(taken) > FEW
+    eventually("as many are counted", lambda: counted(topology, "twice") == taken)
+    assert Counter(map(tuple, topology.found("twice").values())) == {("a",): FEW}
 
 
 def test_what_waits_for_a_decision_in_a_gateway_that_is_killed_is_lost(topology: Topology) -> None:

@@ -121,6 +121,8 @@ def test_restart_on_a_disk_that_others_have_filled(small: Stack, disk: Path, roo
 def accounted(emitter: Emitter, stack: Stack, *, begin: int) -> Outcome:
     """End the application; return what arrived, when all that nobody says is lost is there, once.
 
+    Every count is there: sums go on, so one that is lost is in the next.
+
     Counted items may have arrived too, where only the answer got lost; never the reverse. What the
     queues say of their sizes is of no use: what could not be written counts as waiting, and after
     a start on a full disk what waits may not. `begin` is where the log of this test begins.
@@ -144,6 +146,7 @@ def accounted(emitter: Emitter, stack: Stack, *, begin: int) -> Outcome:
         lambda: silent() <= 0 or (time.monotonic() > soon and dropped()),
         timeout=SLOWLY,
     )
+    losses.every_count_arrives(emitter, stack, emitted.rounds)
     assert found().doubled == 0
     return found()
 

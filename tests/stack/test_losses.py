@@ -45,6 +45,7 @@ def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: 
         stack.collector.start()
         emitter.go_on(ROUNDS)
         outcome = losses.end(emitter, stack, patience=0)
+        losses.every_count_arrives(emitter, stack, outcome.rounds)
     assert outcome.doubled == 0
     # Counted items may have arrived, where only the answer got lost; never the reverse.
     assert 0 < outcome.lost <= outcome.drops["not_delivered"]
@@ -85,6 +86,7 @@ def test_full_queue_refuses_and_what_is_refused_is_counted(stack: Stack) -> None
             between.answer = None
             emitter.go_on(ROUNDS)
             outcome = losses.end(emitter, stack, patience=0)
+            losses.every_count_arrives(emitter, stack, outcome.rounds)
     # Counted items may have arrived, where only the answer got lost; never the reverse.
     assert 0 < outcome.lost <= outcome.drops["not_delivered"]
     assert list(outcome.drops) == ["not_delivered"]

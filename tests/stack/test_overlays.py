@@ -93,6 +93,35 @@ def test_logs_for_opensearch_are_in_ordinary_indices(scope: str, index: str, sta
     assert ask.count("logs-*") == 0
 
 
+def test_exceptions_on_a_span_that_is_delivered_twice_are_there_once(stack: Stack) -> None:
+    """Those of one time and of one kind stay apart: time and attributes are in the id."""
+    ask, trace, last = stack.elasticsearch.ask, "3" + TRACE[1:], "4" + TRACE[1:]
+
+    def failed(trace: str) -> dict[str, Any]:
+        body = span(trace)
+        (one,) = body["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        begin = int(one["startTimeUnixNano"])
+        one["events"] = [
+            {
+                "name": "exception",
+                "timeUnixNano": str(begin + late),
+                "attributes": [{"key": "exception.message", "value": {"stringValue": text}}],
+            }
+            for late, text in ((0, "a"), (0, "b"), (1, "a"))
+        ]
+        return body
+
+    body = failed(trace)
+    for each in (body, body, failed(last)):
+        send(stack, "traces", each)
+    eventually(
+        "the last one arrives", lambda: ask.count("logs-*", {"term": {"trace_id": last}}) == 3
+    )
+    found = ask.documents("logs-*", {"term": {"trace_id": trace}})
+    told = sorted(each["attributes"]["exception.message"] for each in found)
+    assert told == ["a", "a", "b"]
+
+
 def test_both_get_everything(stack: Stack) -> None:
     """With one file more the old backends get what the new ones get, and nothing else."""
     stack.collector.configs = [PRODUCT / file for file in (*FILES, *BOTH)]

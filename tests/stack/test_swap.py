@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from support.engines import EngineMissing, locate
 from support.pages import REPOSITORY
-from support.stack import Stack, VictoriaMetrics, eventually, rates, shown
+from support.stack import Collector, Stack, VictoriaMetrics, eventually, rates, shown
 from support.stack.emitter import Emitter
 from support.stack.loki import Loki
+from support.stack.product import PRODUCT
+from support.stack.refusing import Refusing, lose_answer
 from support.stack.swap import Swap, there_and_back
 
 PACE = 0.05
+ROUNDS, AGAIN = 100, 6
+"""Rounds before a kill and after it; requests whose answers get lost, of four senders."""
 PAGE = REPOSITORY / "docs" / "how-to" / "swap-backend.md"
 SERIES = 'pipeline_executions_total{status="failed"}'
 FAILED = f"sum({SERIES})"
@@ -160,13 +165,44 @@ def test_metrics_and_traces_move_and_come_back(tmp_path: Path) -> None:
         assert set(emitter.arrived(stack).records) == everything
 
 
-def test_logs_move_to_loki_and_come_back(tmp_path: Path) -> None:
-    """Elasticsearch to Loki; both have the same records of a trace."""
+@pytest.fixture
+def loki(tmp_path: Path) -> Loki:
+    """Give a Loki that is not started, where it is built."""
     try:
         locate("loki")
     except EngineMissing as missing:
         pytest.skip(str(missing))
-    loki = Loki(tmp_path)
+    return Loki(tmp_path)
+
+
+def test_record_that_loki_is_given_again_is_there_once(tmp_path: Path, loki: Loki) -> None:
+    """Though it knows no ids, what comes again in the same words is the same line, flushed or not.
+
+    Answers get lost, so each batch comes several times, and the Collector is killed meanwhile.
+    """
+    alone = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+    files = [PRODUCT / "single-node.yaml", PRODUCT / "overlays" / "logs-loki.yaml"]
+    collector = Collector(tmp_path, configs=files)
+    with loki, Refusing(loki.address("http"), lose_answer) as between:
+        collector.variables["LOKI_OTLP_ENDPOINT"] = f"{between.address}/otlp"
+        with collector, Emitter(collector.otlp_http, **alone) as emitter:
+            emitter.go_on(ROUNDS)
+            eventually("batches come again", lambda: between.disturbed > AGAIN)
+            loki.flush()
+            collector.kill()
+            collector.start()
+            emitter.go_on(ROUNDS)
+            eventually("batches come again", lambda: between.disturbed > 2 * AGAIN)
+            between.answer = None
+            emitted = emitter.end()
+            eventually("queues get empty", lambda: collector.waiting() == 0)
+        lines = loki.logs(emitter.service, scope_name="emitter")
+    assert emitted.drops == {}
+    assert Counter(int(line["number"]) for line in lines) == Counter(range(emitted.rounds))
+
+
+def test_logs_move_to_loki_and_come_back(tmp_path: Path, loki: Loki) -> None:
+    """Elasticsearch to Loki; both have the same records of a trace."""
     with (
         Stack(tmp_path, more=[loki]) as stack,
         Emitter(stack.collector.otlp_http, pace=PACE, runs=True) as emitter,

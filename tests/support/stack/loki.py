@@ -34,6 +34,10 @@ class Loki(Engine):
         ordered = sorted(records, key=lambda record: (record[0], record[2]))
         return [{**stream, "line": line} for _, stream, line in ordered]
 
+    def flush(self) -> None:
+        """Let it write what it has in memory."""
+        http.send("POST", f"{self.address('http')}/flush")
+
     def prepare(self) -> None:
         """Write its configuration."""
         data, host = str(self.folder / "data"), "127.0.0.1"

@@ -91,6 +91,11 @@ def end(
     return outcome()
 
 
+def every_count_arrives(emitter: Emitter, stack: Stack, rounds: int) -> None:
+    """Wait until Prometheus has the whole sum: an export that is lost is made good by the next."""
+    eventually("every count arrives", lambda: emitter.counted(stack) == rounds)
+
+
 def for_longer_than_the_application_tries() -> None:
     """Let 20 s pass: an exporter tries for ten."""
     until = time.monotonic() + 20
