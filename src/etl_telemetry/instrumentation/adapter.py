@@ -27,6 +27,8 @@ Undo = Callable[[], object]
 Adapter = Callable[["Instrumentor | None", Config], "Undo | None"]
 """Instrument one library with our fixes; None: not possible yet, ask again.
 
+It may run within the import of its library, so that no module that it loads may be the one that
+imported the library.
 The instrumentor is None where another product already makes the spans: only an
 entry with `more_than_spans` is asked then.
 """
