@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,17 @@ def test_examples_of_page_work(page: Path, tmp_path: Path) -> None:
     folder.mkdir()
     # nox has its temporary folders in the repository: a page's pytest must not find our settings.
     (tmp_path / "pytest.ini").touch()
-    done = subprocess.run(
-        [sys.executable, str(RUNNER), str(page)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Locks and sockets lie there, under the names of services that other pages have too. Short: the
+    # path of a socket has a hundred characters.
+    with tempfile.TemporaryDirectory(prefix="page-") as own:
+        done = subprocess.run(
+            [sys.executable, str(RUNNER), str(page)],
+            cwd=folder,
+            env=environment | {"TMPDIR": own},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["failure"] is None, report["failure"]

@@ -21,7 +21,8 @@ __all__ = ["broker", "broker_server", "received"]
 
 FAST = {"OTEL_METRIC_EXPORT_INTERVAL": "200"}
 COMMAND = str(Path(sys.executable).with_name("etl-telemetry"))
-OBSERVE = (COMMAND, "observer", "--app", "support.celery_app")
+# A lock of each test's own: others observe at the same time.
+OBSERVE = (COMMAND, "observer", "--app", "support.celery_app", "--lock", "lead")
 
 
 def last(received: Received, metric: str) -> dict[str, object]:

@@ -96,7 +96,8 @@ def test_the_management_api_tells_what_workers_hold_and_how_old_messages_are(
     found = told_when(0)
     assert found.keys() == {unacked, age}
     assert 0 <= found[age] <= time.time() - before + 1  # The property is in whole seconds.
-    command = (*OBSERVE, "--once", "--without", "workers")
+    lead = ("--lock", str(received.folder / "lead"))  # Others observe at the same time.
+    command = (*OBSERVE, "--once", "--without", "workers", *lead)
     options = {**NO_BACKEND, "ETL_TELEMETRY_RABBITMQ_API": rabbitmq.api}
     with worker(rabbitmq.url, received, *SOLO, variables=NO_BACKEND) as running:
         running.wait_for(lambda: "sleeping" in running.log, "the first task")
