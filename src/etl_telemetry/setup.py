@@ -8,9 +8,9 @@ import sys
 import threading
 from collections.abc import Collection, Mapping
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from etl_telemetry.catalogue import AUDIT_SCOPE, SCOPE
@@ -170,7 +170,7 @@ def _install(config: Config) -> Lifecycle:
 
 
 def _follow_workers(config: Config, lifecycle: Lifecycle) -> None:
-    _load("etl_telemetry.celery.signals:connect")(config, lifecycle)
+    resolve_name("etl_telemetry.celery.signals:connect")(config, lifecycle)
 
 
 def _instrument(config: Config) -> None:
@@ -179,10 +179,11 @@ def _instrument(config: Config) -> None:
     instrument(config)
 
 
+# Functions that need a framework are named by strings: this room imports neither Django nor Celery.
 def _django_settings() -> Mapping[str, object] | None:
     if not _has_django_settings():
         return None
-    settings: Mapping[str, object] | None = _load("etl_telemetry.django.settings:read")()
+    settings: Mapping[str, object] | None = resolve_name("etl_telemetry.django.settings:read")()
     return settings
 
 
@@ -190,7 +191,7 @@ def _directories() -> tuple[Path, ...]:
     """Return where a file `VERSION` may be."""
     if not _has_django_settings():
         return (Path(),)
-    return (Path(), *_load("etl_telemetry.django.settings:directories")())
+    return (Path(), *resolve_name("etl_telemetry.django.settings:directories")())
 
 
 def _has_django_settings() -> bool:
@@ -201,17 +202,10 @@ def _has_django_settings() -> bool:
 
 def _is_silent(extra: Collection[str] = ()) -> bool:
     """Tell whether this process is a command that must export nothing."""
-    django, celery = (find_spec(framework) is not None for framework in ("django", "celery"))
-    return bool(
-        (django and _load("etl_telemetry.django.commands:is_silent")(sys.argv, os.environ, extra))
-        or (celery and _load("etl_telemetry.celery.cli:is_silent")(sys.argv))
+    if find_spec("django") is not None:
+        is_command = resolve_name("etl_telemetry.django.commands:is_silent")
+        if is_command(sys.argv, os.environ, extra):
+            return True
+    return find_spec("celery") is not None and bool(
+        resolve_name("etl_telemetry.celery.cli:is_silent")(sys.argv)
     )
-
-
-def _load(path: str) -> Any:
-    """Return a function of ours that needs a framework.
-
-    Named by a string, so that this room imports neither Django nor Celery.
-    """
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

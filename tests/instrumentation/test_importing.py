@@ -102,15 +102,14 @@ session.trust_env = False
 
 @app.task(name="jobs.add")
 def add():
-    calls = (
-        lambda: redis.Redis(port=1).get("key"),
-        lambda: session.get("http://127.0.0.1:1/"),
-    )
-    for call in calls:
-        try:
-            call()
-        except Exception as error:
-            assert "refused" in str(error), error
+    try:
+        redis.Redis(port=1).get("key")
+    except redis.ConnectionError:
+        pass
+    try:
+        session.get("http://127.0.0.1:1/")
+    except requests.ConnectionError:
+        pass
 
 add.delay()
 from etl_telemetry.instrumentation import table

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ UNKNOWN = Instrumentation(
     extra="pigeon",
     adapter="etl_telemetry.instrumentation.psycopg2:instrument",
 )
+
+
+(ENTRY_OF_REDIS,) = (entry for entry in INSTRUMENTATIONS if entry.name == "redis")
 
 
 def config(*names: str) -> Config:
@@ -191,6 +195,18 @@ def test_an_instrumentor_that_fails_costs_its_own_spans_only(
     """The host starts, and the other libraries are instrumented."""
     monkeypatch.setattr(RedisInstrumentor, "instrument", lambda *_, **__: 1 / 0)
     assert table.instrument(config("redis", "requests")) == ["requests"]
+
+
+def test_an_instrumentor_without_its_class_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release that renames it costs the spans of one library, and not without a word."""
+    renamed = replace(ENTRY_OF_REDIS, instrumentor="opentelemetry.instrumentation.redis:Renamed")
+    monkeypatch.setattr(table, "INSTRUMENTATIONS", (renamed,))
+    assert table.instrument(config("redis")) == []
+    (record,) = caplog.records
+    assert record.getMessage() == "telemetry_internal_error"
+    assert "has no attribute 'Renamed'" in caplog.text
 
 
 def in_a_new_process(script: str, **variables: str) -> str:

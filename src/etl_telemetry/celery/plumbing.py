@@ -7,8 +7,8 @@ own commands would be lost among them. `instrumentation/redis.py` leaves out wha
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from etl_telemetry import guard
@@ -31,7 +31,7 @@ def wrap() -> Callable[[], None]:
 
 
 def _replace(module: str, owner: str, undos: list[Callable[[], None]]) -> None:
-    undos.append(replace(getattr(import_module(module), owner), _MAKE, _marking))
+    undos.append(replace(getattr(sys.modules[module], owner), _MAKE, _marking))
 
 
 def _marking(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from pkgutil import resolve_name
 
 from etl_telemetry import guard
 from etl_telemetry.config import Config
@@ -218,10 +218,10 @@ def _install(entry: Instrumentation, config: Config, taken: dict[str, str]) -> N
 
 def _ask(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
     module, _, name = entry.instrumentor.partition(":")
-    of_library = getattr(import_module(module), name, None)
-    if of_library is None:
-        return  # It is what imports the library, and not through yet.
-    instrumentor = of_library()
+    theirs = import_module(module)
+    if not hasattr(theirs, name) and getattr(theirs.__spec__, "_initializing", False):
+        return  # It is what imports the library, and comes back when it is through.
+    instrumentor = getattr(theirs, name)()
     owner = others.owner(entry.library, instrumentor)
     if owner is not None:
         taken[entry.name] = owner
@@ -229,7 +229,7 @@ def _ask(entry: Instrumentation, config: Config, taken: dict[str, str]) -> None:
             return
         if owner != others.OPENTELEMETRY:
             instrumentor = None
-    adapter: Adapter = _load(entry.adapter)
+    adapter: Adapter = resolve_name(entry.adapter)
     undo = adapter(instrumentor, config)
     if undo is not None:
         _installed[entry.name] = undo
@@ -254,8 +254,3 @@ def _importable(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False  # A parent package is missing.
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
