@@ -130,9 +130,11 @@ def has_program(session: nox.Session, program: str, *, package: str) -> bool:
     if not shutil.which(program, path=path) and shutil.which("apt-get") and os.geteuid() == 0:
         quietly = {"env": {"DEBIAN_FRONTEND": "noninteractive"}, "external": True}
         anyway = range(256)
-        session.run("apt-get", "update", "-qq", success_codes=anyway, **quietly)
-        install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
-        session.run(*install, success_codes=anyway, **quietly)
+        # Another session may be at it: apt waits for nobody.
+        apt = ("flock", "/var/lock/etl-telemetry-apt", "apt-get")
+        session.run(*apt, "update", "-qq", success_codes=anyway, **quietly)
+        install = ("install", "-y", "-qq", "--no-install-recommends", package)
+        session.run(*apt, *install, success_codes=anyway, **quietly)
     return shutil.which(program, path=path) is not None
 
 
@@ -254,7 +256,9 @@ def build(session: nox.Session) -> None:
     install(session, *group("build"))
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(dist))
+    # For its two environments pip takes five times as long as uv.
+    command = ("python", "-m", "build", "--installer", "uv", "--outdir", str(dist))
+    session.run(*command, env=told_pip())
     artifacts = sorted(map(str, dist.iterdir()))
     session.run("twine", "check", "--strict", *artifacts)
     wheel = next(dist.glob("*.whl"))

@@ -66,14 +66,15 @@ def test_counts_equal_the_table_wherever_the_drainer_is_killed(host: Host) -> No
     """Killed with -9 at any point; counters, durations and root spans are those of the table."""
     with receiving() as (receiver, query):
         exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        host.script(END_THREE, OTEL_SDK_DISABLED="true")
         for number, (point, patch) in enumerate(POINTS.items(), 1):
-            host.script(END_THREE, OTEL_SDK_DISABLED="true")
             script = f"import django; django.setup()\n{PATCHED}{patch}\n{ONCE}"
             killed = host.run("-c", script, **exporting)
             assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
-            host.script(f"import acts; acts.take_over()\n{ONCE}", **exporting)
+            # The next three wait for the next point.
+            host.script(f"import acts; acts.take_over()\n{ONCE}\n{END_THREE}", **exporting)
             ended = {"success": number, "failed": 2 * number}
-            assert table(host) == (ended, 0), point
+            assert table(host) == ({"success": number + 1, "failed": 2 * number + 2}, 3), point
             assert counted(query) == ended, point
             assert durations(query) == {
                 status: (runs, pytest.approx(2.0 * runs)) for status, runs in ended.items()

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -188,39 +187,34 @@ def test_process_that_dies_is_told_with_its_log(tmp_path: Path) -> None:
     )
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start the demo and wait until its worker runs."""
+@pytest.mark.parametrize(
+    ("log", "line", "processes", "number"),
+    [("worker", "ready", 5, signal.SIGINT), ("seed", "", 2, signal.SIGTERM)],
+)
+def test_interrupted_demo_leaves_nothing_running(
+    log: str, line: str, processes: int, number: signal.Signals, tmp_path: Path
+) -> None:
+    """Ctrl-C and SIGTERM stop web, worker with children, beat, observer, broker, and a command."""
     command = [sys.executable, "-m", "demo", "--once", "--data", str(tmp_path / "data")]
     demo = subprocess.Popen(
         command, cwd=PLATFORM, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        log = tmp_path / "data" / "logs" / "worker.log"
+        written = tmp_path / "data" / "logs" / f"{log}.log"
         deadline = time.monotonic() + 120
-        while not (log.exists() and "ready" in log.read_text()):
+        while not (written.exists() and line in written.read_text()):
             assert demo.poll() is None, demo.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        yield demo
+        family = psutil.Process(demo.pid).children(recursive=True)
+        assert len(family) >= processes
+        demo.send_signal(number)
+        output = demo.communicate(timeout=120)
+        assert demo.returncode == 128 + number, output
+        assert [process for process in family if is_alive(process)] == []
     finally:
         demo.kill()
         demo.communicate()
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
-)
-def test_interrupted_demo_leaves_nothing_running(
-    started: subprocess.Popen[str], number: signal.Signals, code: int
-) -> None:
-    """Ctrl-C and SIGTERM stop web, worker with children, beat, observer and broker."""
-    family = psutil.Process(started.pid).children(recursive=True)
-    assert len(family) >= 5
-    started.send_signal(number)
-    output = started.communicate(timeout=120)
-    assert started.returncode == code, output
-    assert [process for process in family if is_alive(process)] == []
 
 
 def is_alive(process: psutil.Process) -> bool:

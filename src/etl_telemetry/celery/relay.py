@@ -26,7 +26,6 @@ from types import NoneType
 from typing import Any
 
 from celery import signals
-from celery.concurrency.prefork import TaskPool
 
 from etl_telemetry import guard
 from etl_telemetry.celery import marks, redelivery
@@ -78,6 +77,8 @@ class _Wiring:
     def worker_set_up(self, *, instance: Any, **_: object) -> None:
         """Begin the relay, if this worker forks children."""
         with guard.absorb("celery relay begin"):
+            from celery.concurrency.prefork import TaskPool
+
             kind = instance.pool_cls
             if not isinstance(kind, type) or not issubclass(kind, TaskPool):
                 return

@@ -16,6 +16,8 @@
 A `setup_logging` receiver of the host means that `after_setup_logger` never fires,
 hence the others. A cold shutdown sends nothing in the main process; there, and in
 beat, the exit handler of the life cycle does its work.
+
+What only workers and beat have is imported there: a process that publishes does without.
 """
 
 from __future__ import annotations
@@ -25,14 +27,12 @@ import os
 from typing import Any
 
 from celery import signals
-from celery.apps.worker import Worker
 from celery.exceptions import SoftTimeLimitExceeded
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
 from etl_telemetry import catalogue, guard
 from etl_telemetry.celery import refused, relay
-from etl_telemetry.celery.beat import observe
 from etl_telemetry.celery.receivers import follow
 from etl_telemetry.celery.worker_state import WorkerState
 from etl_telemetry.config import Config
@@ -89,6 +89,8 @@ class _Life:
         self.logging_changed()
         if self._config.observer_in_beat:
             with guard.absorb("the observer in beat"):
+                from etl_telemetry.celery.beat import observe
+
                 observe(sender, self._config)
 
     def logging_changed(self, **_: object) -> None:
@@ -123,6 +125,8 @@ class _Life:
         """
         self._state.end()
         with guard.absorb("celery worker end"):
+            from celery.apps.worker import Worker
+
             _log.info("worker_shutdown", extra=_fields(sender))
             if isinstance(sender, Worker):
                 self._lifecycle.shutdown(self._deadline)

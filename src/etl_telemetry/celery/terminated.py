@@ -11,16 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.utils.collections import LimitedSet
-from celery.worker.request import Request
 
-from etl_telemetry.instrumentation.wrapping import replace
+from etl_telemetry.instrumentation.importing import when_imported
+from etl_telemetry.instrumentation.wrapping import all_of, replace
 
 _terminated = LimitedSet(maxlen=1_000)
 
 
 def wrap() -> Callable[[], None]:
     """Remember every task that this process terminates; return how to undo it."""
-    return replace(Request, "terminate", _remembered)
+    undos: list[Callable[[], None]] = []
+
+    def imported() -> None:
+        from celery.worker.request import Request
+
+        undos.append(replace(Request, "terminate", _remembered))
+
+    # Imported by workers: a process that publishes needs none.
+    undos.append(when_imported("celery.worker.request", imported))
+    return all_of(undos)
 
 
 def was_terminated(task_id: str) -> bool:

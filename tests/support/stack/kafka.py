@@ -21,6 +21,8 @@ class Kafka(Engine):
 
     name: ClassVar[str] = "kafka"
     PORTS: ClassVar[Mapping[str, int]] = {"broker": 9092, "controller": 9093}
+    protocol: ClassVar[str] = "PLAINTEXT"
+    """How clients speak to it."""
     partitions: int = 8
     """Partitions of each topic."""
     java_options: Sequence[str] = SHORT
@@ -32,17 +34,17 @@ class Kafka(Engine):
         return f"127.0.0.1:{self.ports['broker']}"
 
     def prepare(self) -> None:
-        """Write its properties, and format its storage the first time."""
-        controller = f"127.0.0.1:{self.ports['controller']}"
+        """Write its properties and its tools', and format its storage the first time."""
+        controller, ours = f"127.0.0.1:{self.ports['controller']}", self.protocol
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"PLAINTEXT://{self.broker},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.broker}",
+            "listeners": f"{ours}://{self.broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"{ours}://{self.broker}",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{ours}:{ours}",
+            "inter.broker.listener.name": ours,
             "log.dirs": str(self.folder / "data"),
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "1",
@@ -51,10 +53,28 @@ class Kafka(Engine):
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            **self.security(),
         }
-        self._properties.write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
+        for path, content in (
+            (self._properties, properties),
+            (self._client, {"security.protocol": ours, **self.client_security()}),
+        ):
+            path.write_text("".join(f"{k}={v}\n" for k, v in content.items()))
         if not (self.folder / "data").exists():
-            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", self._properties)
+            storage = ("format", "-t", CLUSTER, "-c", self._properties, *self.logins())
+            self._run("kafka.tools.StorageTool", *storage)
+
+    def security(self) -> dict[str, str]:
+        """Return what of its properties secures it."""
+        return {}
+
+    def client_security(self) -> dict[str, str]:
+        """Return the properties by which its own tools get in."""
+        return {}
+
+    def logins(self) -> tuple[str, ...]:
+        """Return the options of `format` that make its users."""
+        return ()
 
     def command(self) -> list[str]:
         """Return how it is started."""
@@ -69,6 +89,7 @@ class Kafka(Engine):
         for topic in TOPICS:
             self._run(
                 *("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.broker),
+                *("--command-config", self._client),
                 *("--create", "--if-not-exists", "--topic", topic),
                 *("--partitions", str(self.partitions), "--replication-factor", "1"),
             )
@@ -91,11 +112,16 @@ class Kafka(Engine):
 
     def _groups(self, *options: str) -> str:
         command = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-        return self._run(command, "--bootstrap-server", self.broker, *options)
+        client = ("--command-config", self._client)
+        return self._run(command, "--bootstrap-server", self.broker, *client, *options)
 
     @property
     def _properties(self) -> Path:
         return self.folder / "kraft.properties"
+
+    @property
+    def _client(self) -> Path:
+        return self.folder / "client.properties"
 
     def _java(self, main: str, *arguments: object) -> list[str]:
         options = ("-Xmx512m", *self.java_options, "-cp", f"{locate('kafka')}/*")
