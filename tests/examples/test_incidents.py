@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ pytestmark = pytest.mark.timeout(900)  # The first test waits for everything tha
 
 PATIENCE = 120.0
 """Seconds until a wait fails: a guard against hangs, no measure of speed."""
-PAUSE = 2.0
-"""Seconds between two looks: to look is a process, which takes the time of what it looks at."""
 SHORT = (
     "import django; django.setup()\n"
     "from apps.pipelines import incidents\n"
@@ -33,6 +31,16 @@ SHORT = (
     "print(incidents.fill_queue())"
 )
 """`fill_queue` as it is, but over in two seconds."""
+ENDED = (
+    "import django, sys, time; django.setup()\n"
+    "from apps.pipelines import ledger\n"
+    "end = time.monotonic() + float(sys.argv[1])\n"
+    "while any((seen := ledger.dump())['unfinished'].values()):\n"
+    "    if time.monotonic() > end: sys.exit(f'never came, last seen: {seen}')\n"
+    "    time.sleep(0.5)"
+)
+"""Looks until nothing is under way: one process, not one for each look."""
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "etl_platform.settings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,9 @@ class Story:
         return [r for r in runs if (r["pipeline"], r["status"]) == (pipeline, status)][-1]
 
 
-def wait(look: Callable[[], Any], good: Callable[[Any], bool], data: Path) -> Any:
-    """Look until it is good, and return what was seen; fail with the processes' logs."""
-    end = time.monotonic() + PATIENCE
-    while not good(seen := look()):
-        if time.monotonic() > end:
-            logs = "".join(path.read_text() for path in data.glob("*.out"))
-            pytest.fail(f"never came, last seen: {seen}\n{logs}")
-        time.sleep(PAUSE)
-    return seen
+def logs(data: Path) -> str:
+    """Return what the processes said."""
+    return "".join(path.read_text() for path in data.glob("*.out"))
 
 
 @pytest.fixture(scope="module")
@@ -87,22 +89,20 @@ def story(seeded_for_module: Any, broker_server: ValkeyServer) -> Iterator[Story
                 name: example.manage("incident", name)
                 for name in ("kill_worker", "revoke", "slow_sql", "fail_pipeline")
             }
-            said["busy"] = example.run(
-                sys.executable, "-c", SHORT, DJANGO_SETTINGS_MODULE="etl_platform.settings"
-            ).stdout
+            said["busy"] = example.run(sys.executable, "-c", SHORT, **SETTINGS).stdout
             example.manage("run_pipeline", "fleet-aa", "flights-oo-ewr", "--wait")
-            ledger = wait(
-                lambda: json.loads(example.manage("ledger", "--json", "--runs")),
-                lambda ledger: not any(ledger["unfinished"].values()),
-                example.data,
-            )
+            done = example.run(sys.executable, "-c", ENDED, str(PATIENCE), **SETTINGS)
+            assert done.returncode == 0, done.stderr + logs(example.data)
+            ledger = json.loads(example.manage("ledger", "--json", "--runs"))
             said["stop_worker"] = example.manage("incident", "stop_worker")
             said["fill_queue"] = example.manage("incident", "fill_queue")
-            wait(
-                lambda: {int(p.value) for s in query.series("celery.worker.up") for p in s.points},
-                lambda values: values == {0, 1},
-                example.data,
-            )
+            end = time.monotonic() + PATIENCE
+            while {int(p.value) for s in query.series("celery.worker.up") for p in s.points} != {
+                0,
+                1,
+            }:
+                assert time.monotonic() < end, logs(example.data)
+                time.sleep(0.5)
         waiting = int(command(broker_server.port, b"LLEN", b"celery").strip(b":\r\n"))
         # All have ended in the ordinary way: what they had has arrived.
         yield Story(said, ledger, query, waiting)
@@ -217,10 +217,7 @@ def test_incident_without_a_worker_says_what_is_missing(seeded: Any, broker: str
         "try: incidents.stop_worker()\n"
         "except workers.IncidentError as error: print(error)"
     )
-    done = seeded.run(
-        sys.executable, "-c", script, DJANGO_SETTINGS_MODULE="etl_platform.settings",
-        OTEL_SDK_DISABLED="true",
-    )  # fmt: skip
+    done = seeded.run(sys.executable, "-c", script, OTEL_SDK_DISABLED="true", **SETTINGS)
     assert done.stdout.endswith(
         "Is one running? celery -A etl_platform worker --pool prefork --concurrency 2\n"
         "No worker answers: there is none to stop.\n"
