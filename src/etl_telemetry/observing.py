@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 
 from etl_telemetry import setup
 from etl_telemetry.config import Config
 from etl_telemetry.config.kinds import SECONDS, WrongValue
 from etl_telemetry.errors import TelemetryError
 from etl_telemetry.observer import FileLead, Lead, Observer, Source
+from etl_telemetry.stopping import told_to_stop
 
 _FRAMEWORKS: Mapping[str, str] = MappingProxyType(
     {
@@ -131,7 +129,7 @@ def run(sources: Sequence[Source], lead: Lead, *, once: bool = False) -> bool:
             "switches it off"
         )
     observer = Observer(sources, lead=lead)
-    with _told_to_stop() as stop:
+    with told_to_stop() as stop:
         try:
             if once:
                 return observer.once()
@@ -169,19 +167,3 @@ def _function(path: str) -> Callable[..., Iterable[Source]]:
     except (ImportError, AttributeError) as error:
         raise ObserverError(f"the source {path} cannot be imported: {error}") from error
     return function
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-
-    def tell(_: int, __: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

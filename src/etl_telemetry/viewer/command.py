@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from etl_telemetry.stopping import told_to_stop
 from etl_telemetry.viewer.receiver import MAX_BODY, Receiver, ReceiverError, is_local
 from etl_telemetry.viewer.schema import StoreError
 from etl_telemetry.viewer.store import MAX_ROWS, Store
@@ -53,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code."""
     try:
         with (
-            _told_to_stop() as stop,
+            told_to_stop() as stop,
             Store(options.store, max_rows=options.max_rows) as store,
             Receiver(
                 store, host=options.host, port=options.port, max_body=options.max_body
@@ -90,21 +88,6 @@ def _greeting(receiver: Receiver, store: Store, options: argparse.Namespace) -> 
     if not is_local(options.host):
         lines.insert(0, f"Warning: {options.host} lets other machines read and write here.")
     return "\n".join(lines)
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set, so that everything is closed in order."""
-    stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:

@@ -23,11 +23,10 @@ from support.stack.patience import PATIENCE, eventually
 from support.stack.stack import Stack
 
 SCRIPT = """
-import json, logging, signal, sys, threading
+import json, logging, sys
 from opentelemetry import metrics
 from etl_telemetry import guard, pipeline_run, setup_telemetry, span
-ended = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: ended.set())
+from etl_telemetry.stopping import told_to_stop
 pace, padding, runs = float(sys.argv[1]), "x" * int(sys.argv[2]), sys.argv[3]
 handle = setup_telemetry(instrumentations=())
 log = logging.getLogger("emitter")
@@ -38,15 +37,16 @@ def do(number):
     with span("round", number=number, padding=padding):
         log.info("round", extra={"number": number})
     counter.add(1)
-while not ended.wait(pace):
-    if runs:
-        with pipeline_run("emitted", organization="acme", run_id=f"{runs}-{rounds}") as run:
+with told_to_stop() as stop:
+    while not stop.wait(pace):
+        if runs:
+            with pipeline_run("emitted", organization="acme", run_id=f"{runs}-{rounds}") as run:
+                do(rounds)
+                run.set_status("success" if rounds % 3 else "failed")
+        else:
             do(rounds)
-            run.set_status("success" if rounds % 3 else "failed")
-    else:
-        do(rounds)
-    rounds += 1
-    print(rounds, flush=True)
+        rounds += 1
+        print(rounds, flush=True)
 delivered = handle.shutdown(60)
 drops = guard.drops()
 print(json.dumps({"rounds": rounds, "delivered": delivered, "drops": drops}))

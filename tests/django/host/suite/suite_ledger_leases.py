@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -19,6 +20,7 @@ from etl_telemetry.django.ledger import (
 from etl_telemetry.django.ledger.entries import now_us
 from etl_telemetry.django.ledger.models import Ledger, RunTotal
 from etl_telemetry.metrics.totals import published
+from etl_telemetry.stopping import SIGNALS
 
 __all__ = ["flow"]
 
@@ -148,19 +150,25 @@ def test_last_round_ends_at_its_deadline(flow: Flow, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_second_signal_does_not_wait_for_the_last_round(number: signal.Signals) -> None:
+def test_second_signal_does_not_wait_for_the_last_round(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It does what it did before: a database that hangs must not hold a process that has to end."""
-    words = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(word) for word in words]
-    try:
-        with pytest.raises(CommandError, match="switched off"):
-            call_command("telemetry_ledger")
-        assert all(signal.getsignal(word) not in before for word in words)
+    before = [signal.getsignal(each) for each in SIGNALS]
+    seen = []
+
+    def set_up() -> SimpleNamespace:
+        seen.append([signal.getsignal(each) for each in SIGNALS])
         signal.raise_signal(number)
-        assert [signal.getsignal(word) for word in words] == before
-    finally:
-        for word, handler in zip(words, before, strict=True):
-            signal.signal(word, handler)
+        seen.append([signal.getsignal(each) for each in SIGNALS])
+        return SimpleNamespace(active=False)
+
+    monkeypatch.setattr("etl_telemetry.setup.setup_telemetry", set_up)
+    with pytest.raises(CommandError, match="switched off"):
+        call_command("telemetry_ledger")
+    ours, afterwards = seen
+    assert not set(ours) & set(before)
+    assert afterwards == before
 
 
 def test_ledger_is_given_up_even_where_its_database_is_away(

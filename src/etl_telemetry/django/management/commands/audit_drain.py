@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from etl_telemetry.django.audit.drain import Drained, Drainer, drainer_of_process
 from etl_telemetry.errors import AuditError
+from etl_telemetry.stopping import told_to_stop
 
 
 class Command(BaseCommand):
@@ -50,13 +49,11 @@ class Command(BaseCommand):
             raise CommandError("not everything was delivered")
 
     def _serve(self, drainer: Drainer, interval: float) -> None:
-        ended = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: ended.set())
-        while not ended.is_set():
-            self._pass(drainer)
-            ended.wait(interval)
-        self._pass(drainer)  # What the others wrote at their end.
+        with told_to_stop() as stop:
+            while not stop.is_set():
+                self._pass(drainer)
+                stop.wait(interval)
+            self._pass(drainer)  # What the others wrote at their end.
 
     def _pass(self, drainer: Drainer) -> None:
         try:

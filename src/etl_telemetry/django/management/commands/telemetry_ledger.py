@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from threading import Event
 from typing import Any
@@ -16,6 +15,7 @@ from etl_telemetry.django import mapping
 from etl_telemetry.django.ledger import Drainer, end_overdue
 from etl_telemetry.django.ledger.drain import LEASE, drainer_of
 from etl_telemetry.observer import LAST_ROUND
+from etl_telemetry.stopping import told_to_stop
 
 
 class Command(BaseCommand):
@@ -34,27 +34,18 @@ class Command(BaseCommand):
 
     def handle(self, *, interval: float, lease: float, once: bool, **_: Any) -> None:
         """Go round until SIGTERM or Ctrl-C."""
-        stop = Event()
-        before: dict[int, Any] = {}
-
-        def end(*_: object) -> None:
-            stop.set()
-            # Whoever asks a second time does not want to wait for the last round.
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, end) or signal.SIG_DFL
-        telemetry = setup.setup_telemetry()
-        if not telemetry.active:
-            raise CommandError("Telemetry is switched off: what ended stays in the outbox.")
-        mapping.current()
-        drainer = drainer_of(telemetry, lease=max(lease, 3 * interval))
-        if once:
-            self.stdout.write(self._said(self._round(drainer)))
-        else:
-            self._serve(drainer, stop, interval)
-        drainer.close()
+        # Whoever asks a second time does not want to wait for the last round.
+        with told_to_stop(second_ends=True) as stop:
+            telemetry = setup.setup_telemetry()
+            if not telemetry.active:
+                raise CommandError("Telemetry is switched off: what ended stays in the outbox.")
+            mapping.current()
+            drainer = drainer_of(telemetry, lease=max(lease, 3 * interval))
+            if once:
+                self.stdout.write(self._said(self._round(drainer)))
+            else:
+                self._serve(drainer, stop, interval)
+            drainer.close()
 
     def _serve(self, drainer: Drainer, stop: Event, interval: float) -> None:
         last = False
