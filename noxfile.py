@@ -31,10 +31,12 @@ WITH_ENGINES = {"collector", "gateway"}
 """Benchmarks that need the engines."""
 ORDERLY = 180
 """Seconds for what has engines to stop them after Ctrl-C: at a load of 60 it took 59."""
-STACKS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
+STACKS = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
 """The tests of the stack wait more than they compute; those that share a stack share a process."""
 UNITS = ("-n", "3", "--dist", "worksteal", "--durations=20")
 """A third of them waits at any time. Whole files stay together: a module's server starts once."""
+WAITING = ("-n", "4", *UNITS[2:])
+"""Half of what starts applications waits for them."""
 APPLICATIONS = tuple(
     f"tests/{room}" for room in ("browser", "integration", "django", "examples", "docs")
 )
@@ -128,11 +130,9 @@ def has_program(session: nox.Session, program: str, *, package: str) -> bool:
     if not shutil.which(program, path=path) and shutil.which("apt-get") and os.geteuid() == 0:
         quietly = {"env": {"DEBIAN_FRONTEND": "noninteractive"}, "external": True}
         anyway = range(256)
-        # Another session may be at it: apt waits for nobody.
-        apt = ("flock", "/var/lock/etl-telemetry-apt", "apt-get")
-        session.run(*apt, "update", "-qq", success_codes=anyway, **quietly)
-        install = ("install", "-y", "-qq", "--no-install-recommends", package)
-        session.run(*apt, *install, success_codes=anyway, **quietly)
+        session.run("apt-get", "update", "-qq", success_codes=anyway, **quietly)
+        install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+        session.run(*install, success_codes=anyway, **quietly)
     return shutil.which(program, path=path) is not None
 
 
@@ -205,7 +205,7 @@ def applications(session: nox.Session) -> None:
     # Where they lack their tests are skipped, and say so.
     has_program(session, "mariadbd", package="mariadb-server")
     has_program(session, "rabbitmq-server", package="rabbitmq-server")
-    session.run("pytest", *UNITS, *APPLICATIONS)
+    session.run("pytest", *WAITING, *APPLICATIONS)
 
 
 @nox.session(python=["3.12", "3.13"])
