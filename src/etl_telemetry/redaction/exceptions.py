@@ -20,7 +20,7 @@ _SECTION = (
     r"|\[SQL:|\[parameters:|\(Background\ on)"
 )
 # Data may hold line feeds: everything up to there goes, it fails closed.
-_REST = rf"[^\n]*+(?:\n(?!{_SECTION})[^\n]*+)*+"
+_REST = rf"[^\n]*+(?>(?:\n(?!{_SECTION})[^\n]*+)*)"
 
 # The header of the section that holds data, as servers in other languages write it (lc_messages).
 _DETAIL = "DETAIL|DÉTAIL|DETALLE|DETTAGLI|DETALHE|DETALJ|SZCZEGÓŁY|AYRINTI|ПОДРОБНОСТИ|詳細|描述"
@@ -54,7 +54,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(
             r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization|cookie|credentials?)"
             r"\w{0,20}[\"']?\s{0,3}[=:]\s{0,3})"
-            rf"(?:{MASK}\b|\"(?:[^\"\\]++|\\.)*+\"?|'(?:[^'\\]++|\\.)*+'?"
+            rf"(?:{MASK}\b|\"(?>(?:[^\"\\]++|\\.)*)\"?|'(?>(?:[^'\\]++|\\.)*)'?"
             r"|(?:Bearer|Basic|Digest|Token)\s+\S++|\S++)"
         ),
         rf"\1{MASK}",

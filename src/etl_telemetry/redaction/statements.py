@@ -15,22 +15,23 @@ _MORE = " ..."
 
 # One pass, possessive throughout: every character is looked at a bounded number of times, and
 # words are taken whole, so that what follows stands at the begin of a token. Whatever is not
-# closed ends with the statement: it fails closed.
+# closed ends with the statement: it fails closed. Groups are atomic, `(?>(?:...)*)`: `(?:...)*+`
+# matches wrongly before Python 3.11.5 (python/cpython#106052), which Debian 12 has not.
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]*+
         # PostgreSQL nests comments, others do not: on a nested one the rest goes.
-        | /\*(?:[^*/]++|\*(?!/)|/(?!\*))*+(?:\*/|/\*[\s\S]*+|\Z) )
+        | /\*(?>(?:[^*/]++|\*(?!/)|/(?!\*))*)(?:\*/|/\*[\s\S]*+|\Z) )
     | (?P<literal>
-          [eE]'(?:[^'\\]++|''|\\[\s\S])*+\\?(?:'|\Z)
+          [eE]'(?>(?:[^'\\]++|''|\\[\s\S])*)\\?(?:'|\Z)
         # A backslash before the quote: it ends the literal in PostgreSQL and SQLite, and does not
         # in MySQL. The rest goes.
-        | (?:[bBxXnN]|[uU]&)?'(?:[^'\\]++|''|\\\\|\\(?!['\\]))*+(?:'|\\'[\s\S]*+|\Z)
+        | (?:[bBxXnN]|[uU]&)?'(?>(?:[^'\\]++|''|\\\\|\\(?!['\\]))*)(?:'|\\'[\s\S]*+|\Z)
         | \$(?P<tag>(?:[^\W\d]\w*+)?)\$[\s\S]*?(?:\$(?P=tag)\$|\Z)
         | \.?\d[\w.$]*+(?:(?<=[eE])[+-]\d[\w.$]*+)? )
     | (?P<word> [^\W\d][\w$]*+ | \$\d++(?![\w$]) )
     | (?P<junk> \$\d[\w$]*+ )
-    | (?P<name> "(?:[^"]++|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z) )
+    | (?P<name> "(?>(?:[^"]++|"")*)(?:"|\Z) | `(?>(?:[^`]++|``)*)(?:`|\Z) )
     """,
     re.VERBOSE,
 )
@@ -39,14 +40,14 @@ _NAME = re.compile(r"""(["`])[^\W\d][\w $.:-]{0,127}\1""")
 
 _ITEM = (
     r"[-+]?\ ?(?:\?|%s|%\(\w+\)s|\$\d+|[:@]\w+|NULL|TRUE|FALSE|DEFAULT)"
-    r"(?:::\w++(?:\ \w++){0,3}+(?:\[\])?)?"
+    r"(?:::\w++(?>(?:\ \w++){0,3})(?:\[\])?)?"
 )
 _LIST = re.compile(
-    rf"(?:(\bIN)\ ?\(\ ?|(\bARRAY)\ ?\[\ ?){_ITEM}(?:\ ?,\ ?{_ITEM})*+\ ?([)\]])",
+    rf"(?:(\bIN)\ ?\(\ ?|(\bARRAY)\ ?\[\ ?){_ITEM}(?>(?:\ ?,\ ?{_ITEM})*)\ ?([)\]])",
     re.IGNORECASE | re.VERBOSE,
 )
-_ROW = r"\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\)"
-_ROWS = re.compile(rf"(\bVALUES\ ?|\bIN\ ?\(\ ?)({_ROW})(?:\ ?,\ ?{_ROW})++", re.IGNORECASE)
+_ROW = r"\((?>(?:[^()]++|\((?>(?:[^()]++|\([^()]*+\))*)\))*)\)"
+_ROWS = re.compile(rf"(\bVALUES\ ?|\bIN\ ?\(\ ?)({_ROW})(?>(?:\ ?,\ ?{_ROW})+)", re.IGNORECASE)
 
 # Redis: commands whose second word is a command too.
 _CONTAINERS = frozenset(
