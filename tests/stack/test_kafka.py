@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +122,58 @@ def test_what_waits_in_the_memory_of_a_killed_gateway_comes_by_a_replay(
         assert Counter(map(tuple, topology.found(service).values())) == {("a", "b"): TRACES}
 
 
-def replay(topology: Topology, folder: Path) -> None:
+def test_gateway_killed_during_sampled_traffic_loses_nothing_after_a_replay(
+    running: Topology, tmp_path: Path
+) -> None:
+    """Traces that are no run's go on over the kill; the replay brings what its memory held."""
+    running.sample(percent=100)
+    running.warm_up()
+    with Emitter(running.agent.otlp_http) as emitter:
+        emitter.go_on(ROUNDS)
+        running.other.kill()
+        emitter.go_on(ROUNDS)
+        running.other.start()
+        emitter.go_on(ROUNDS)
+        sent = Counter(range(emitter.end().rounds))
+        eventually("all is read", lambda: kafka_of(running).lag("etl-gateway") == 0, timeout=240)
+        running.decide()
+        assert emitter.arrived(running.stack).spans < sent
+        replay(running, tmp_path, percent=100)
+        eventually("all is there once", lambda: emitter.arrived(running.stack).spans == sent)
+
+
+def test_queue_of_a_gateway_whose_disk_is_gone_comes_once_more_from_kafka(
+    running: Topology,
+) -> None:
+    """Kafka has it as done; the group is set back, and what was there before is there once."""
+    stack, other, kafka = running.stack, running.other, kafka_of(running)
+    running.warm_up()
+    stack.jaeger.stop()
+    with Emitter(running.agent.otlp_http, runs=True) as emitter:
+        emitter.go_on(ROUNDS)
+        sent = Counter(range(emitter.end().rounds))
+        eventually("all is in queues", lambda: kafka.lag("etl-gateway") == 0)
+        other.kill()
+        shutil.rmtree(other.queue)
+        other.queue.mkdir()
+        stack.jaeger.start()
+        other.start()
+        running.settle()
+        assert emitter.arrived(stack).spans < sent
+        for each in running.gateways:
+            each.stop()
+        for topic in ("etl_traces", "etl_logs"):
+            kafka.rewind("etl-gateway", topic, "PT1H")
+        for each in running.gateways:
+            each.start()
+        eventually("all is there", lambda: emitter.arrived(stack).spans == sent)
+        eventually("all is read", lambda: kafka.lag("etl-gateway") == 0)
+        running.settle()
+        arrived = emitter.arrived(stack)
+    assert (arrived.spans, arrived.records, arrived.counted) == (sent, sent, len(sent))
+
+
+def replay(topology: Topology, folder: Path, *, percent: int = 0) -> None:
     """Decide once more on what came within the last hour, as the page tells a team to do."""
     kafka, variables = kafka_of(topology), topology.other.variables
     kafka.rewind("etl-replay", "etl_traces", "PT1H")
@@ -129,7 +181,7 @@ def replay(topology: Topology, folder: Path) -> None:
     again.variables.update(
         kafka.for_collector(), JAEGER_OTLP_ENDPOINT=variables["JAEGER_OTLP_ENDPOINT"]
     )
-    again.variables.update(ETL_SAMPLING_PERCENT="0", ETL_SAMPLING_WAIT="1s")
+    again.variables.update(ETL_SAMPLING_PERCENT=str(percent), ETL_SAMPLING_WAIT="1s")
     with again:
         eventually("all is read", lambda: kafka.lag("etl-replay") == 0)
         again.restart()  # It decides on what it holds.
