@@ -105,7 +105,7 @@ def test_what_waits_in_the_memory_of_a_killed_gateway_comes_by_a_replay(
     topology.warm_up()
     ids, later = trace_ids(TRACES), trace_ids(TRACES)
     kept, lost = topology.hand_over("waiting", [span(i, "a") for i in ids])
-    eventually("all is committed", lambda: kafka_of(topology).lag("etl-gateway") == 0)
+    kafka_of(topology).wait_until_read("etl-gateway")
     topology.other.kill()
     topology.hand_over("waiting", [span(i, "b", **ERROR) for i in ids])
     topology.hand_over("later", [span(i, "a") for i in later])
@@ -135,7 +135,7 @@ def test_gateway_killed_during_sampled_traffic_loses_nothing_after_a_replay(
         running.other.start()
         emitter.go_on(ROUNDS)
         sent = Counter(range(emitter.end().rounds))
-        eventually("all is read", lambda: kafka_of(running).lag("etl-gateway") == 0, timeout=240)
+        kafka_of(running).wait_until_read("etl-gateway")
         running.decide()
         assert emitter.arrived(running.stack).spans < sent
         replay(running, tmp_path, percent=100)
@@ -152,7 +152,7 @@ def test_queue_of_a_gateway_whose_disk_is_gone_comes_once_more_from_kafka(
     with Emitter(running.agent.otlp_http, runs=True) as emitter:
         emitter.go_on(ROUNDS)
         sent = Counter(range(emitter.end().rounds))
-        eventually("all is in queues", lambda: kafka.lag("etl-gateway") == 0)
+        kafka.wait_until_read("etl-gateway")
         other.kill()
         shutil.rmtree(other.queue)
         other.queue.mkdir()
@@ -167,7 +167,7 @@ def test_queue_of_a_gateway_whose_disk_is_gone_comes_once_more_from_kafka(
         for each in running.gateways:
             each.start()
         eventually("all is there", lambda: emitter.arrived(stack).spans == sent)
-        eventually("all is read", lambda: kafka.lag("etl-gateway") == 0)
+        kafka.wait_until_read("etl-gateway")
         running.settle()
         arrived = emitter.arrived(stack)
     assert (arrived.spans, arrived.records, arrived.counted) == (sent, sent, len(sent))
@@ -183,6 +183,6 @@ def replay(topology: Topology, folder: Path, *, percent: int = 0) -> None:
     )
     again.variables.update(ETL_SAMPLING_PERCENT=str(percent), ETL_SAMPLING_WAIT="1s")
     with again:
-        eventually("all is read", lambda: kafka.lag("etl-replay") == 0)
+        kafka.wait_until_read("etl-replay")
         again.restart()  # It decides on what it holds.
         eventually("all is sent", lambda: again.waiting() == 0)

@@ -105,13 +105,17 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _settle(fleet: Fleet, query: Query) -> None:
     """Wait until nothing is under way and both sides agree, or as long as is reasonable."""
-    deadline = time.monotonic() + SETTLE
+    deadline, before = time.monotonic() + SETTLE, None
     while time.monotonic() < deadline:
         fleet.check()
-        ledger = services.read_ledger(fleet)
-        unfinished = any(ledger["unfinished"].values())
-        if not unfinished and not differences(from_ledger(ledger), arrived(query)):
-            return
+        seen = arrived(query)
+        if seen == before:  # To look into the ledger is a process; not while more arrives.
+            ledger = services.read_ledger(fleet)
+            if not any(ledger["unfinished"].values()) and not differences(
+                from_ledger(ledger), seen
+            ):
+                return
+        before = seen
         time.sleep(0.5)
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from support.engines import java, locate
 from support.stack.engine import Engine
 from support.stack.jvm import SHORT
-from support.stack.patience import PATIENCE
+from support.stack.patience import PATIENCE, eventually
 
 TOPICS = ("etl_traces", "etl_metrics", "etl_logs")
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"
@@ -97,6 +97,11 @@ class Kafka(Engine):
     def for_collector(self) -> dict[str, str]:
         """Return where agents and gateways find it."""
         return {"KAFKA_BROKERS": self.broker}
+
+    def wait_until_read(self, group: str) -> None:
+        """Return when a group has marked every message as done."""
+        # Seldom: to look is a Java process.
+        eventually("all is read", lambda: self.lag(group) == 0, timeout=2 * PATIENCE, every=3)
 
     def lag(self, group: str) -> int:
         """Return how many messages are there that a group has not marked as done."""
