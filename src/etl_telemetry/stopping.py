@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -22,7 +22,8 @@ def told_to_stop(*, second_ends: bool = False) -> Iterator[threading.Event]:
     """Give an event that SIGTERM and SIGINT set; the handlers before come back afterwards.
 
     With ``second_ends`` they come back at the first signal: a second one does what it would have
-    done without us. In the main thread only, as ``signal.signal``; elsewhere a ``ValueError``.
+    done without us. In the main thread only, as ``signal.signal``; elsewhere a ``ValueError``. A
+    child that is forked within the block is not told: the thread that sets the event stays here.
 
     >>> with told_to_stop() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
@@ -53,5 +54,5 @@ def told_to_stop(*, second_ends: bool = False) -> Iterator[threading.Event]:
             before[number] = signal.signal(number, tell)
         yield stop
     finally:
-        restore()
         asked.put(None)  # The thread ends, whether there was a signal or not.
+        restore()

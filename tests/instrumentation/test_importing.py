@@ -75,6 +75,17 @@ def test_setting_up_imports_nothing_that_the_process_does_not_use(tmp_path: Path
     assert in_a_new_process(script, tmp_path) == []
 
 
+def test_a_process_that_publishes_imports_neither_beat_nor_the_worker_program(
+    tmp_path: Path,
+) -> None:
+    """They are imported where they run."""
+    of_others = ("celery.apps.worker", "celery.beat", "celery.concurrency.prefork")
+    script = (
+        f"{SET_UP}import celery\nprint(json.dumps([m for m in {of_others} if m in sys.modules]))"
+    )
+    assert in_a_new_process(script, tmp_path) == []
+
+
 def test_a_worker_of_another_broker_does_not_import_redis(tmp_path: Path) -> None:
     """Celery's own part of Redis is marked when a Redis URL asks for it."""
     script = f"""{SET_UP}

@@ -60,6 +60,10 @@ TEXTS = {
         "(1062, \"Duplicate entry '?' for key 'users.mail'\")",
     ),
     "SQLite": ("UNIQUE constraint failed: user.mail", "UNIQUE constraint failed: user.mail"),
+    "SQLAlchemy after a detail": (
+        "Key DETAIL:  Key (a)=(b)\n\n[SQL: INSERT INTO t VALUES ('ann')]\n[parameters: ('ann',)]",
+        "Key DETAIL: ?\n[SQL: INSERT INTO t VALUES (?)]\n[parameters: ?]",
+    ),
     "SQLAlchemy": (
         "failed\n[SQL: SELECT %(a)s -- 'x']\n[parameters: {'a': 'ann]\\n'}]\n(Background on it)",
         "failed\n[SQL: SELECT %(a)s]\n[parameters: ?]\n(Background on it)",

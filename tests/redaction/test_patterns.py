@@ -8,14 +8,17 @@ import pytest
 
 from support.pages import REPOSITORY
 
-POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{+[\d,]+\}+)\+")
+POSSESSIVE_GROUP = re.compile(r"(?<!\\)[)}]\s*(?:[*+?]|\{+[\d,]+\}+)\+")
+"""A brace ends what an f-string puts in, which may be a group."""
 
 
-@pytest.mark.parametrize("pattern", [r"(?:a|b)*+", r"(?:ab)++", r"(ab)?+", r"(?:ab){0,3}+"])
+@pytest.mark.parametrize(
+    "pattern", [r"(?:a|b)*+", r"(?:ab)++", r"(ab)?+", r"(?:ab){0,3}+", "(ab) *+", "{_ROW}++"]
+)
 def test_a_possessive_group_is_seen(pattern: str) -> None:
     """However it is repeated; what is one character is no group, and an atomic group is right."""
     assert POSSESSIVE_GROUP.search(pattern)
-    assert not POSSESSIVE_GROUP.search(r"[^*/]++ \d{2}+ (?>(?:[^a]++|b)*)")
+    assert not POSSESSIVE_GROUP.search(r"[^*/]++ \d{2}+ \)++ (?>(?:[^a]++|b)*)")
 
 
 def test_no_group_is_repeated_possessively() -> None:

@@ -17,7 +17,8 @@ A `setup_logging` receiver of the host means that `after_setup_logger` never fir
 hence the others. A cold shutdown sends nothing in the main process; there, and in
 beat, the exit handler of the life cycle does its work.
 
-What only workers and beat have is imported there: a process that publishes does without.
+Celery's beat and its worker program are imported where they run: a process that publishes does
+without.
 """
 
 from __future__ import annotations

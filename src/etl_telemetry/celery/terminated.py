@@ -11,25 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.utils.collections import LimitedSet
+from celery.worker.request import Request
 
-from etl_telemetry.instrumentation.importing import when_imported
-from etl_telemetry.instrumentation.wrapping import all_of, replace
+from etl_telemetry.instrumentation.wrapping import replace
 
 _terminated = LimitedSet(maxlen=1_000)
 
 
 def wrap() -> Callable[[], None]:
     """Remember every task that this process terminates; return how to undo it."""
-    undos: list[Callable[[], None]] = []
-
-    def imported() -> None:
-        from celery.worker.request import Request
-
-        undos.append(replace(Request, "terminate", _remembered))
-
-    # Imported by workers: a process that publishes needs none.
-    undos.append(when_imported("celery.worker.request", imported))
-    return all_of(undos)
+    return replace(Request, "terminate", _remembered)
 
 
 def was_terminated(task_id: str) -> bool:

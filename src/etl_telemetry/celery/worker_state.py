@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from celery.worker import state
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
@@ -36,8 +37,6 @@ class WorkerState:
         if self._observed:
             return
         self._observed = True
-        from celery.worker import state
-
         told: tuple[tuple[catalogue.Metric, Callable[[], int]], ...] = (
             (WORKER_POOL_SIZE, lambda: int(self._pool.num_processes)),
             (WORKER_ACTIVE, lambda: len(state.active_requests)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from threading import Event
 from typing import Any
 
 import django.db
@@ -28,13 +29,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, interval: float, **options: Any) -> None:
         """Drain."""
         drainer = drainer_of_process()
-        try:
-            if once:
+        if once:
+            try:
                 self._once(drainer)
-            else:
-                self._serve(drainer, interval)
-        finally:
-            drainer.release()
+            finally:
+                drainer.release()
+            return
+        with told_to_stop() as stop:
+            try:
+                self._serve(drainer, stop, interval)
+            finally:
+                drainer.release()  # Within: a second signal does not come in between.
 
     def _once(self, drainer: Drainer) -> None:
         try:
@@ -48,12 +53,11 @@ class Command(BaseCommand):
         if any(one.waiting or one.busy or one.error for one in found):
             raise CommandError("not everything was delivered")
 
-    def _serve(self, drainer: Drainer, interval: float) -> None:
-        with told_to_stop() as stop:
-            while not stop.is_set():
-                self._pass(drainer)
-                stop.wait(interval)
-            self._pass(drainer)  # What the others wrote at their end.
+    def _serve(self, drainer: Drainer, stop: Event, interval: float) -> None:
+        while not stop.is_set():
+            self._pass(drainer)
+            stop.wait(interval)
+        self._pass(drainer)  # What the others wrote at their end.
 
     def _pass(self, drainer: Drainer) -> None:
         try:
