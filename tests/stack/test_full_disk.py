@@ -145,6 +145,7 @@ def accounted(emitter: Emitter, stack: Stack, *, begin: int) -> Outcome:
         "what is not counted arrives, or was dropped with a word",
         lambda: silent() <= 0 or (time.monotonic() > soon and dropped()),
         timeout=SLOWLY,
+        every=2,
     )
     losses.every_count_arrives(emitter, stack, emitted.rounds)
     assert found().doubled == 0

@@ -139,7 +139,9 @@ def test_gateway_killed_during_sampled_traffic_loses_nothing_after_a_replay(
         running.decide()
         assert emitter.arrived(running.stack).spans < sent
         replay(running, tmp_path, percent=100)
-        eventually("all is there once", lambda: emitter.arrived(running.stack).spans == sent)
+        eventually(
+            "all is there once", lambda: emitter.arrived(running.stack).spans == sent, every=2
+        )
 
 
 def test_queue_of_a_gateway_whose_disk_is_gone_comes_once_more_from_kafka(
@@ -166,7 +168,7 @@ def test_queue_of_a_gateway_whose_disk_is_gone_comes_once_more_from_kafka(
             kafka.rewind("etl-gateway", topic, "PT1H")
         for each in running.gateways:
             each.start()
-        eventually("all is there", lambda: emitter.arrived(stack).spans == sent)
+        eventually("all is there", lambda: emitter.arrived(stack).spans == sent, every=2)
         kafka.wait_until_read("etl-gateway")
         running.settle()
         arrived = emitter.arrived(stack)

@@ -87,7 +87,8 @@ def end(
         return Outcome(emitted.rounds, emitted.drops, found)
 
     with suppress(TimeoutError):
-        eventually("all of it", lambda: outcome().is_whole, timeout=patience)
+        # Not at once again: each look reads all spans and records.
+        eventually("all of it", lambda: outcome().is_whole, timeout=patience, every=2)
     return outcome()
 
 

@@ -72,5 +72,5 @@ def _period(emitter: Emitter, *backends: Numbers) -> set[int]:
     # The round that was going on at the restart may belong to either period.
     rounds = set(range(begin + 1, begin + ROUNDS))
     for backend in backends:
-        eventually("all rounds arrive", lambda backend=backend: rounds <= backend())
+        eventually("all rounds arrive", lambda backend=backend: rounds <= backend(), every=1)
     return rounds
