@@ -111,9 +111,8 @@ def _settle(fleet: Fleet, query: Query) -> None:
         seen = arrived(query)
         if seen == before:  # To look into the ledger is a process; not while more arrives.
             ledger = services.read_ledger(fleet)
-            if not any(ledger["unfinished"].values()) and not differences(
-                from_ledger(ledger), seen
-            ):
+            unfinished = any(ledger["unfinished"].values())
+            if not unfinished and not differences(from_ledger(ledger), seen):
                 return
         before = seen
         time.sleep(0.5)

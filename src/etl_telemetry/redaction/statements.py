@@ -16,7 +16,7 @@ _MORE = " ..."
 # One pass, possessive throughout: every character is looked at a bounded number of times, and
 # words are taken whole, so that what follows stands at the begin of a token. Whatever is not
 # closed ends with the statement: it fails closed. Groups are atomic, `(?>(?:...)*)`: `(?:...)*+`
-# matches wrongly before Python 3.11.5 (python/cpython#106052), which Debian 12 has not.
+# matches wrongly before Python 3.11.5 (python/cpython#106052); Debian 12 has 3.11.2.
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]*+

@@ -116,6 +116,35 @@ def test_nobody_to_deliver_to(project: Project) -> None:
     assert len(project.query.logs(logger="etl_telemetry.audit")) == 2
 
 
+ASKED_TWICE = (
+    BEGIN
+    + """
+from django.core.management import call_command
+from etl_telemetry.django.audit.drain import Drainer
+
+passes = []
+def drain_all(self):
+    passes.append(None)
+    if len(passes) == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return []
+def release(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("released after", len(passes), "passes")
+Drainer.drain_all, Drainer.release = drain_all, release
+call_command("audit_drain", interval=3600)
+"""
+)
+
+
+def test_it_looks_once_more_and_gives_its_lease_back_however_often_it_is_asked(
+    project: Project,
+) -> None:
+    """SIGTERM ends its pause; a second one, while it gives the lease back, changes nothing."""
+    done = project.run(sys.executable, "-c", ASKED_TWICE)
+    assert (done.returncode, done.stdout) == (0, "released after 2 passes\n"), done.stderr
+
+
 def test_before_the_migration(project: Project) -> None:
     """New code on the old schema: the command says what to do, and the checks stay silent."""
     done = project.manage("audit_drain", "--once")

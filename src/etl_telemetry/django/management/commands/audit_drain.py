@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from threading import Event
 from typing import Any
 
@@ -29,17 +30,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, interval: float, **options: Any) -> None:
         """Drain."""
         drainer = drainer_of_process()
-        if once:
-            try:
+        with ExitStack() as at_end:
+            stop = None if once else at_end.enter_context(told_to_stop())
+            at_end.callback(drainer.release)  # First: a second signal does not come in between.
+            if stop is None:
                 self._once(drainer)
-            finally:
-                drainer.release()
-            return
-        with told_to_stop() as stop:
-            try:
+            else:
                 self._serve(drainer, stop, interval)
-            finally:
-                drainer.release()  # Within: a second signal does not come in between.
 
     def _once(self, drainer: Drainer) -> None:
         try:
