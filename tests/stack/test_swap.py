@@ -65,8 +65,11 @@ def compare_metrics(stack: Stack, new: VictoriaMetrics) -> None:
     They have the same samples, so the same counts. What each makes of them is its own definition
     of a rate, and exactly that.
     """
-    at = a_window_ago()
     old_ask, new_ask = stack.prometheus.ask, new.ask
+    recent = f"count_over_time({SERIES}[{WINDOW:g}s])"
+    # VictoriaMetrics' rate takes the last sample before the window, too: there must be one.
+    eventually("both get samples", lambda: old_ask.query(recent) and new_ask.query(recent))
+    at = a_window_ago()
     begin = at - WINDOW
 
     def samples_are_equal() -> bool:
