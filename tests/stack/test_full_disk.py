@@ -20,7 +20,7 @@ from support.stack.emitter import IMPATIENT, Emitter
 from support.stack.losses import ROUNDS, Outcome
 from support.stack.refusing import Refusing, refuse
 
-SIZE = "4M"
+SIZE = "2M"
 SLOWLY = 600.0
 """Seconds for a full queue to be delivered; no measure of speed."""
 PADDING = 1_000
