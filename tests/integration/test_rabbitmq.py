@@ -33,6 +33,8 @@ OBSERVE = (
 )  # fmt: skip
 NO_BACKEND = {"CELERY_RESULT_BACKEND": "rpc://"}
 """The test app's backend is its broker's URL, which Celery knows no backend for."""
+CONFIRMED = {"confirm_publish": True}
+"""Else AMQP tells nobody when a message has arrived."""
 
 pytestmark = [needs_rabbitmq, pytest.mark.timeout(600)]
 
@@ -45,10 +47,16 @@ def told(readings: list[Reading]) -> dict[tuple[str, object], float]:
     }
 
 
+def jobs(rabbitmq: RabbitMQ) -> Celery:
+    """Return an application whose messages are in their queue when it has sent them."""
+    app = Celery("jobs", broker=rabbitmq.url, set_as_current=False)
+    app.conf.update(task_default_queue="jobs", broker_transport_options=CONFIRMED)
+    return app
+
+
 def test_rabbitmq_tells_sizes_and_consumers(rabbitmq: RabbitMQ, received: Received) -> None:
     """Of queues that exist; one that does not is left out, and made by nobody."""
-    app = Celery("jobs", broker=rabbitmq.url, set_as_current=False)
-    app.conf.task_default_queue = "jobs"
+    app = jobs(rabbitmq)
     queues = Queues(app, ["nothing"])
     assert told(queues.read()) == {}
     for _ in range(3):
@@ -76,8 +84,7 @@ def test_the_management_api_tells_what_workers_hold_and_how_old_messages_are(
     rabbitmq: RabbitMQ, received: Received
 ) -> None:
     """By the observer's own command: the age by the publisher's time, and none without it."""
-    app = Celery("jobs", broker=rabbitmq.url, set_as_current=False)
-    app.conf.task_default_queue = "jobs"
+    app = jobs(rabbitmq)
     management = Management(app, rabbitmq.api, ["silent"])
     app.send_task("support.celery_app.sleep", [0], queue="silent")
     script = "from support.celery_app import sleep\nfor n in range(3): sleep.delay(600)"
