@@ -57,7 +57,8 @@ SEEN = (
 """Series that end with what they are about; those of an earlier run may still be there."""
 
 LONGEST = ("test_full_disk.py", "test_losses.py", "test_collector.py", "test_swap.py",
-           "test_kafka.py", "test_losses_seen.py", "test_up.py")  # fmt: skip
+           "test_kafka.py", "test_losses_seen.py", "test_agent_gateway.py", "test_up.py",
+           "test_alerting.py", "test_kafka_secured.py", "test_single_node.py")  # fmt: skip
 """Files that begin first, so that no process has a long one left when the others are through;
 the proof, which many files share, begins with test_collector.py."""
 
