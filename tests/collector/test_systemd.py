@@ -11,6 +11,7 @@ import pytest
 
 from etl_telemetry.config import Config
 from support.deployment import COLLECTOR, size, variables
+from support.pages import REPOSITORY
 
 FOLDER = COLLECTOR / "systemd"
 UNITS = sorted(FOLDER.glob("etl-otelcol-*.service"))
@@ -124,8 +125,8 @@ def test_unit_keeps_what_it_promises(unit: Path) -> None:
     }
     assert found["ProtectSystem"] == "strict"
     assert found["StartLimitIntervalSec"] == "0"
-    assert found["ExecStartPre"] == f"{BINARY} validate $ETL_CONFIGS"
-    assert found["ExecStart"] == f"{BINARY} $ETL_CONFIGS"
+    assert found["ExecStartPre"] == f"{BINARY} validate $ETL_CONFIGS $ETL_SECURITY_CONFIGS"
+    assert found["ExecStart"] == f"{BINARY} $ETL_CONFIGS $ETL_SECURITY_CONFIGS"
     assert environment(unit)["ETL_QUEUE_DIRECTORY"] == f"%S/{unit.stem}/queue"
 
 
@@ -135,7 +136,9 @@ def test_unit_starts_a_configuration_that_reads_what_it_sets(unit: Path) -> None
     given = environment(unit)
     (name,) = re.findall(r"--config=/etc/etl-otelcol/(\S+)", given["ETL_CONFIGS"])
     used = variables((COLLECTOR / name).read_text())
-    assert given.keys() - used.keys() == {"ETL_CONFIGS", "GOMEMLIMIT"}
+    assert given["ETL_SECURITY_CONFIGS"] == ""
+    own = {"ETL_CONFIGS", "ETL_SECURITY_CONFIGS", "GOMEMLIMIT"}
+    assert given.keys() - used.keys() == own
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
@@ -143,8 +146,7 @@ def test_security_drop_in_gives_its_overlay_what_it_reads(unit: Path) -> None:
     """Each variable of the overlay is set, each file that is named is a credential of the unit."""
     drop_in = FOLDER / f"{unit.name}.d" / "security.conf"
     given = environment(drop_in)
-    base, overlay = re.findall(r"--config=/etc/etl-otelcol/(\S+)", given.pop("ETL_CONFIGS"))
-    assert base == environment(unit)["ETL_CONFIGS"].rpartition("/")[2]
+    (overlay,) = re.findall(r"--config=/etc/etl-otelcol/(\S+)", given.pop("ETL_SECURITY_CONFIGS"))
     text = (COLLECTOR / overlay).read_text()
     assert given.keys() == variables(text).keys()
     loaded = [value.partition(":") for key, value in entries(drop_in) if key == "LoadCredential"]
@@ -154,6 +156,15 @@ def test_security_drop_in_gives_its_overlay_what_it_reads(unit: Path) -> None:
     files = set(re.findall(r"ETL_TLS_DIRECTORY:-\./tls\}/(\S+)", text))
     tokens = {value.removeprefix("%d/") for value in given.values() if value != "%d"}
     assert {name for name, _, _ in loaded} == files | tokens
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_no_variable_of_the_drop_in_is_one_that_a_host_sets(unit: Path) -> None:
+    """`EnvironmentFile=` wins over `Environment=`: an overlay would switch security off."""
+    page = (REPOSITORY / "docs" / "how-to" / "deploy.md").read_text()
+    by_hosts = set(re.findall(r"([A-Z][A-Z_]+)=", page))
+    assert "ETL_CONFIGS" in by_hosts
+    assert by_hosts.isdisjoint(environment(FOLDER / f"{unit.name}.d" / "security.conf"))
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
