@@ -29,6 +29,8 @@ ROOT = Path(__file__).parent
 PLATFORM = ROOT / "examples" / "etl_platform"
 WITH_ENGINES = {"collector", "gateway"}
 """Benchmarks that need the engines."""
+SHOWN = ("collector", "prometheus", "elasticsearch", "jaeger")
+"""Engines of `nox -s stack -- up`."""
 ORDERLY = 180
 """Seconds for what has engines to stop them after Ctrl-C: at a load of 60 it took 59."""
 STACKS = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
@@ -159,8 +161,9 @@ def engines(session: nox.Session) -> None:
 def stack(session: nox.Session) -> None:
     """Run the tests against real engines; `-- up` leaves the stack running until Ctrl-C."""
     install_wheel(session, *group("test"), "-r", str(PLATFORM / "requirements.txt"))
-    build_engines(session)
-    if session.posargs[:1] == ["up"]:
+    up = session.posargs[:1] == ["up"]
+    build_engines(session, *(SHOWN if up else ()))
+    if up:
         session.run(
             *("python", "-m", "support.stack", *session.posargs[1:]),
             env={"PYTHONPATH": str(ROOT / "tests")},

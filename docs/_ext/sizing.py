@@ -40,7 +40,9 @@ STATED: Mapping[str, Stated] = {
     "each_pipeline": Stated(0.5, "runs of a pipeline a minute", "1,000 runs fill the budget"),
     "interval": Stated(60, "seconds between two exports of metrics", "default of the SDK"),
     "outage": Stated(4, "hours that a backend may be away", "a night shift's reaction"),
-    "retention": Stated(30, "days that log records are kept", "`elasticsearch/index-templates/`"),
+    "logs_kept": Stated(30, "days that log records are kept", "`elasticsearch/index-templates/`"),
+    "errors_kept": Stated(90, "days that errors are kept", "the same"),
+    "audit_kept": Stated(400, "days that audit events are kept", "the same"),
     "shard": Stated(40, "GB of a primary shard", "Elastic recommends 10 to 50"),
 }  # fmt: skip
 VALUES: Mapping[str, int] = {
@@ -74,6 +76,15 @@ class Facts:
         """Return how many spans and records a run causes, all that happens around it included."""
         runs = self.volume["runs"]
         return {"traces": self.volume["spans"] / runs, "logs": self.volume["log_records"] / runs}
+
+    @cached_property
+    def record_days(self) -> float:
+        """Return for how many days all records of a run together are kept."""
+        volume = self.volume
+        numbers = {"errors_kept": volume["error_records"], "audit_kept": volume["audit_events"]}
+        numbers["logs_kept"] = volume["log_records"] - sum(numbers.values())
+        days = sum(number * STATED[kept].value for kept, number in numbers.items())
+        return float(days / volume["runs"])
 
     @cached_property
     def runs_of_a_host(self) -> float:
@@ -131,6 +142,8 @@ class Size:
     """OTLP, not compressed."""
     queue: float
     """Bytes that wait while the backends are away."""
+    largest_queue: float
+    """Of these, what waits for one backend: the one that gets most."""
     kafka: float
     """Bytes that Kafka writes in a day, one replica."""
     records_stored: float
@@ -168,9 +181,9 @@ def size(facts: Facts, runs: int) -> Size:
     gateways = max(
         int(STATED["least_gateways"].value), ceil(gateway_cores / STATED["gateway_cores"].value)
     )
-    flow = sum(facts.figure("single-node", s)["bytes_per_item"] * rates[s] for s in SIGNALS)
+    flows = [facts.figure("single-node", s)["bytes_per_item"] * rates[s] for s in SIGNALS]
     stored = facts.figure("single-node", "logs")["stored_bytes_per_item"]
-    kept = rates["logs"] * stored * DAY * STATED["retention"].value
+    kept = runs / MINUTE * DAY * facts.record_days * stored
     outage = STATED["outage"].value * 3600
     logs, traces = ({signal: rates[signal]} for signal in ("logs", "traces"))
     return Size(
@@ -187,8 +200,9 @@ def size(facts: Facts, runs: int) -> Size:
         ),
         elasticsearch_cores=facts.cores("single-node", "elasticsearch", logs),
         jaeger_cores=facts.cores("single-node", "jaeger", traces),
-        bytes_a_second=flow,
-        queue=flow * outage,
+        bytes_a_second=sum(flows),
+        queue=sum(flows) * outage,
+        largest_queue=max(flows) * outage,
         kafka=sum(
             facts.figure("kafka", s)["stored_bytes_per_item"] * rates[s] for s in SIGNALS
         ) * DAY,

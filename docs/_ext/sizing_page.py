@@ -29,11 +29,13 @@ own numbers into `docs/_ext/sizing.py` and run `python docs/_ext/sizing_page.py`
 {sizes}
 
 Where "single node, cores" is below the cores of one machine, `single-node.yaml` does it, and you
-need no gateways. Series and points are those of the pipelines, and of these the most there can be:
-each host has run every pipeline since it started. Not in them are the metrics of HTTP, databases,
-connectors, queues and task durations, and the Collector's span metrics: `M2` says how many there
-were in all. What Kafka and Elasticsearch keep was measured with items that are much alike:
-yours compress less.
+need no gateways. A queue takes `ETL_QUEUE_BYTES`, by default 1 GB, and refuses more: set it to what
+the largest queue needs, divided by the number of Collectors that have one.
+
+Series and points are those of the pipelines, and of these the most there can be: each host has run
+every pipeline since it started. Not in them are the metrics of HTTP, databases, connectors, queues
+and task durations, and the Collector's span metrics: `M2` says how many there were in all. What
+Kafka and Elasticsearch keep was measured with items that are much alike: yours compress less.
 
 ## Measured
 
@@ -43,9 +45,10 @@ yours compress less.
 {rates}
 
 `M2`: what the example platform sends, {volume_date}, by `{volume_command}`: {runs} runs,
-{tasks} task deliveries, {spans:,} spans and {records:,} log records, the web requests around them
-included, and {series:,} series in OTLP, of all its metrics (span metrics are the Collector's):
-{spans_of_a_run:.1f} spans and {records_of_a_run:.1f} records a run.
+{tasks} task deliveries, {spans:,} spans and {records:,} log records, of which {errors:,} errors and
+{audits:,} audit events, the web requests around them included, and {series:,} series in OTLP, of
+all its metrics (span metrics are the Collector's): {spans_of_a_run:.1f} spans and
+{records_of_a_run:.1f} records a run.
 
 `M3`: the example platform executes its {demo_runs} runs in {seconds:g} s on {cores} cores,
 {demo_date}, by `{demo_command}`; so a host of {host_cores:g} cores executes
@@ -97,6 +100,7 @@ def rows(facts: Facts) -> Iterator[Sequence[str]]:
         return [found.rates[signal] for found in sizes]
 
     letter = {name: LETTERS[number] for number, name in enumerate(STATED)}
+    kept = ", ".join(letter[f"{kind}_kept"] for kind in ("logs", "errors", "audit"))
     busy = letter["busy"]
     yield row("agents (hosts)", f"runs / M3 (with {letter['host_cores']})", each("hosts"))
     yield row("pipelines", f"runs / {letter['each_pipeline']}, at most C1", each("pipelines"))
@@ -130,6 +134,10 @@ def rows(facts: Facts) -> Iterator[Sequence[str]]:
         [v / GIGABYTE for v in each("queue")], ",.1f",
     )  # fmt: skip
     yield row(
+        "largest queue, all machines, GB", f"the most of one signal, MB/s * {letter['outage']}",
+        [v / GIGABYTE for v in each("largest_queue")], ",.1f",
+    )  # fmt: skip
+    yield row(
         "Kafka, GB a day and replica", "Σ items/s * M1 * 1 day",
         [v / GIGABYTE for v in each("kafka")], ",.1f",
     )  # fmt: skip
@@ -138,7 +146,7 @@ def rows(facts: Facts) -> Iterator[Sequence[str]]:
         each("elasticsearch_cores"), ",.2f",
     )  # fmt: skip
     yield row(
-        "log records kept, GB", f"records/s * M1 * {letter['retention']}",
+        "log records kept, GB", f"records/s * M1 * ({kept})",
         [v / GIGABYTE for v in each("records_stored")], ",.0f",
     )  # fmt: skip
     yield row("primary shards", f"GB kept / {letter['shard']}", each("shards"))
@@ -209,6 +217,8 @@ def page(facts: Facts) -> str:
         tasks=facts.volume["tasks"],
         spans=facts.volume["spans"],
         records=facts.volume["log_records"],
+        errors=facts.volume["error_records"],
+        audits=facts.volume["audit_events"],
         spans_of_a_run=facts.of_a_run["traces"],
         records_of_a_run=facts.of_a_run["logs"],
         seconds=facts.demo["results"]["seconds"],

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from support import compose
-from support.deployment import COLLECTOR, expand, size
+from support.deployment import COLLECTOR, expand, size, variables
 from support.engines.table import engine_of
-from support.pages import REPOSITORY
+from support.pages import REPOSITORY, blocks
 from support.stack.prometheus import FLAGS
 
 STACK = compose.load(COLLECTOR)
@@ -30,6 +30,21 @@ def test_compose_file_fits_the_schema() -> None:
     )  # fmt: skip
     report = json.loads(done.stdout)
     assert report["status"] == "ok", report["errors"]
+
+
+def test_override_of_the_page_adds_an_overlay(tmp_path: Path) -> None:
+    """It fits the schema, and the Collector starts with two files, each of which it has."""
+    page = blocks(REPOSITORY / "docs" / "how-to" / "deploy.md")
+    (shown,) = (block.code for block in page if "services:\n  collector:" in block.code)
+    (tmp_path / "compose.override.yaml").write_text(shown)
+    command = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec")
+    subprocess.run([*command, str(tmp_path / "compose.override.yaml")], check=True)
+    service = yaml.safe_load(shown)["services"]["collector"]
+    (mount,) = (volume.split(":") for volume in service["volumes"])
+    base = STACK.services["collector"]
+    assert service["command"] == [*base["command"], f"--config={mount[1]}"]
+    used = variables((COLLECTOR / mount[0]).read_text()).keys()
+    assert service["environment"].keys() == used - base["environment"].keys()
 
 
 def test_settings_and_variables_fit() -> None:
@@ -109,12 +124,14 @@ def test_image_is_the_version_that_the_stack_runs(service: str) -> None:
 
 
 def test_commands_of_the_readme_ask_the_ports_that_are_published() -> None:
-    """Who has Docker finds a run by the same three commands."""
-    readme = (REPOSITORY / "README.md").read_text()
-    asked = set(re.findall(r"curl .*http://127\.0\.0\.1:(\d+)/", readme))
+    """Who has Docker finds a run by the same three commands, and by those for any run."""
+    pages = (REPOSITORY / "README.md", REPOSITORY / "docs" / "how-to" / "stack.md")
+    asked, also = (
+        set(re.findall(r"curl .*http://127\.0\.0\.1:(\d+)/", page.read_text())) for page in pages
+    )
     backends = ("prometheus", "elasticsearch", "jaeger")
     published = [STACK.services[name]["ports"] for name in backends]
-    assert asked == {port.split(":")[1] for (port,) in published}
+    assert asked == also == {port.split(":")[1] for (port,) in published}
 
 
 PROMETHEUS = COLLECTOR / "prometheus" / "prometheus.yml"

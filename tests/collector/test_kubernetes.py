@@ -15,6 +15,7 @@ import yaml
 from etl_telemetry.config import Config
 from support.deployment import COLLECTOR, documents, expand, settings, size, variables
 from support.engines.table import engine_of
+from support.pages import REPOSITORY, blocks
 
 FOLDER = COLLECTOR / "kubernetes"
 # The oldest with stable sidecars (`restartPolicy` of an init container), and the newest.
@@ -141,6 +142,27 @@ def test_security_component_starts_the_overlay_with_its_secret(
     assert {given[name].partition("/etc/etl-otelcol-tls")[0] for name in used} == {""}
     assert {"name": "tls", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
     assert {"name": "tls", "secret": {"secretName": secret, "defaultMode": 0o440}} in pod["volumes"]
+
+
+@needs_kubectl
+def test_file_of_ones_own_is_started_as_the_page_says(tmp_path: Path) -> None:
+    """A kustomization of one's own adds `login.yaml`: to the ConfigMap and to the command line."""
+    (shown,) = (
+        block.code for block in blocks(REPOSITORY / "docs" / "how-to" / "deploy.md")
+        if "login.yaml" in block.code
+    )  # fmt: skip
+    own = yaml.safe_load(shown)
+    own["resources"] = [os.path.relpath(COLLECTOR, tmp_path)]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "login.yaml").write_text("exporters: {}\n")
+    found = rendered(tmp_path)
+    (gateway,) = (each for each in found if each["kind"] == "StatefulSet")
+    pod = gateway["spec"]["template"]["spec"]
+    files = ["gateway.yaml", "login.yaml"]
+    assert pod["containers"][0]["args"] == [f"--config=/etc/etl-otelcol/{name}" for name in files]
+    (mounted,) = (each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each)
+    (data,) = (each["data"] for each in found if each["metadata"]["name"] == mounted)
+    assert set(files) < data.keys()
 
 
 def test_every_manifest_is_applied_or_an_example() -> None:

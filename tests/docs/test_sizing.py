@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 
@@ -31,11 +32,18 @@ FACTS = sizing.Facts(
             for signal in sizing.SIGNALS
         ]
     },
-    volume={"runs": 10, "spans": 600, "log_records": 300},
+    volume={
+        "runs": 10,
+        "spans": 600,
+        "log_records": 300,
+        "error_records": 20,
+        "audit_events": 30,
+    },
     demo={"cores": 1, "results": {"runs": 10, "seconds": 60}},
     gateway={},
 )
-"""160 runs a minute on a host, 60 spans and 30 records a run, 1,000 items in a CPU second."""
+"""160 runs a minute on a host, 60 spans and 30 records a run (2 errors, 3 audit events), 1,000
+items in a CPU second."""
 
 
 def test_page_is_what_the_script_makes() -> None:
@@ -65,10 +73,20 @@ def test_sizes_follow_from_their_formulas() -> None:
         jaeger_cores=pytest.approx(3.2),
         bytes_a_second=pytest.approx(100 * items),
         queue=pytest.approx(100 * items * 4 * 3600),
+        largest_queue=pytest.approx(100 * points * 4 * 3600),
         kafka=pytest.approx(50 * items * 86_400),
-        records_stored=pytest.approx(800 * 50 * 86_400 * 30),
-        shards=3,
+        records_stored=pytest.approx(1_600 / 60 * 50 * 86_400 * (25 * 30 + 2 * 90 + 3 * 400)),
+        shards=7,
     )
+
+
+def test_records_are_kept_as_long_as_their_templates_say() -> None:
+    """The days that the page states are those of Elasticsearch's templates."""
+    folder = REPOSITORY / "collector" / "elasticsearch" / "index-templates"
+    for kind in ("logs", "errors", "audit"):
+        body = json.loads((folder / f"etl-{kind}.json").read_text())
+        days = sizing.STATED[f"{kind}_kept"].value
+        assert body["template"]["lifecycle"]["data_retention"] == f"{days:g}d"
 
 
 def test_half_the_speed_is_twice_the_cores() -> None:

@@ -28,7 +28,7 @@ def _required(go_mod: Path) -> dict[str, str]:
 
 
 def test_all_but_loki_are_built_when_none_is_named() -> None:
-    """In the order in which they are needed; Loki's build is as long as all others together."""
+    """In the order in which they are needed; Loki's build takes minutes, for one overlay."""
     assert [(engine.name, engine.default) for engine in ENGINES] == [
         ("collector", True),
         ("elasticsearch", True),

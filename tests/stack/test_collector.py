@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+PROCESSED = "otelcol_elasticsearch_docs_processed"
+"""Documents by what became of each: the exporter itself says only how a request ended."""
 TROUBLE = ("warn", "error", "fatal", "panic")
 
 
@@ -24,6 +26,7 @@ def test_collector_sent_to_every_backend(proof: Any) -> None:
         if any(word in name for word in ("_failed", "_refused")) and sample.value
     }
     assert bad == {}
+    assert {each.labels["outcome"] for each in samples[PROCESSED] if each.value} == {"success"}
     sent = {
         sample.labels["exporter"]
         for name, found in samples.items()

@@ -27,6 +27,8 @@ PADDING = 1_000
 """Bytes of each span, so that the disk is soon full."""
 DROPPED = re.compile("Failed to dispatch item.*no space left on device")
 """What the Collector says, at the level `debug`, when it drops an item that it cannot mark."""
+LARGEST = 512
+"""Spans or records of an item: what the application sends at once."""
 REFUSED = ("otelcol_exporter_enqueue_failed_spans", "otelcol_exporter_enqueue_failed_log_records")
 
 
@@ -136,14 +138,14 @@ def accounted(emitter: Emitter, stack: Stack, *, begin: int) -> Outcome:
     def silent() -> int:
         return found().lost - sum(emitted.drops.values())
 
-    def dropped() -> bool:
+    def dropped() -> int:
         with stack.collector.log.open(encoding="utf-8") as log:
             log.seek(begin)
-            return any(DROPPED.search(line) for line in log)
+            return LARGEST * sum(1 for line in log if DROPPED.search(line))
 
     eventually(
         "what is not counted arrives, or was dropped with a word",
-        lambda: silent() <= 0 or (time.monotonic() > soon and dropped()),
+        lambda: silent() <= 0 or (time.monotonic() > soon and silent() <= dropped()),
         timeout=SLOWLY,
         every=2,
     )

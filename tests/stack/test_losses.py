@@ -9,7 +9,14 @@ from support.stack.ask import http
 from support.stack.ask.http import Refused
 from support.stack.emitter import IMPATIENT, Emitter
 from support.stack.losses import FEW, ROUNDS, SLOW, Outcome
-from support.stack.refusing import Answer, Refusing, lose_answer, refuse, refuse_documents
+from support.stack.refusing import (
+    Answer,
+    Refusing,
+    lose_answer,
+    refuse,
+    refuse_documents,
+    refuse_for,
+)
 
 RENAMED = {
     "exporters": {
@@ -66,6 +73,31 @@ def test_elasticsearch_that_is_disturbed_for_a_while_gets_everything(
 ) -> None:
     """The exporter tries until all is taken, and what is sent twice is one document."""
     outcome = losses.disturb_elasticsearch(stack, answer)
+    assert outcome == Outcome.whole(outcome.rounds)
+
+
+@pytest.mark.parametrize(
+    ("stream", "waits", "arrives"),
+    [("logs-etl.audit", "audits", "records"), ("logs-generic", "records", "audits")],
+)
+def test_audit_events_and_other_records_do_not_wait_for_each_other(
+    stream: str, waits: str, arrives: str, stack: Stack
+) -> None:
+    """While Elasticsearch refuses the one it gets the other."""
+    with (
+        Refusing(stack.elasticsearch.address("http"), refuse_for(stream)) as between,
+        stack.collector.changed(ELASTICSEARCH_ENDPOINT=between.address),
+        Emitter(stack.collector.otlp_http) as emitter,
+    ):
+
+        def found(kind: str) -> int:
+            return len(getattr(emitter.arrived(stack), kind))
+
+        emitter.go_on(ROUNDS)
+        eventually("the other arrives", lambda: found(arrives) >= ROUNDS, every=2)
+        assert found(waits) == 0
+        between.answer = None
+        outcome = losses.end(emitter, stack)
     assert outcome == Outcome.whole(outcome.rounds)
 
 

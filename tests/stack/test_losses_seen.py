@@ -64,12 +64,20 @@ LOST: dict[str, tuple[dict[str, Any], Scenario]] = {
 
 @pytest.mark.parametrize("broken", LOST)
 def test_what_a_wrong_configuration_loses_is_seen(broken: str, stack: Stack) -> None:
-    """Spans or records are missing, and the application knows of none."""
+    """Spans, records or audit events are missing, and the application knows of none."""
     overlay, scenario = LOST[broken]
     with stack.collector.changed(overlay):
         outcome = scenario(stack)
     assert outcome.lost > 0
     assert (outcome.doubled, outcome.drops) == (0, {})
+
+
+def test_points_in_the_memory_of_a_killed_collector_are_missed(stack: Stack) -> None:
+    """An application that has ended sends no sum that would make them good."""
+    with stack.collector.changed(exporter("otlp_http/prometheus", sending_queue={"storage": None})):
+        outcome = losses.stop_backend(stack, stack.prometheus, patience=SHORT)
+    assert outcome.arrived.counted < outcome.rounds
+    assert (outcome.lost, outcome.doubled, outcome.drops) == (0, 0, {})
 
 
 def test_record_without_an_id_of_its_own_is_seen_twice(stack: Stack) -> None:

@@ -19,6 +19,7 @@ from urllib.error import HTTPError, URLError
 import grpc
 import psutil
 import pytest
+import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from support import configurations
@@ -195,6 +196,39 @@ def test_token_is_changed_without_a_restart(
         eventually("the new one is taken", lambda: answers() == (200, 200))
         tokens.write_text("new\n")
         eventually("the old one is refused", lambda: answers() == (401, 200))
+
+
+def test_renewed_certificates_are_read_without_a_restart(
+    configs: list[Path], tmp_path: Path
+) -> None:
+    """Those of another authority, both sides of it: the old ones are of no use then."""
+    old, new = (make(tmp_path / name) for name in ("old", "new"))
+    used = shutil.copytree(old, tmp_path / "used")
+    soon = tmp_path / "soon.yaml"  # A minute as it is.
+    often = {"tls": {"reload_interval": "1s"}}
+    soon.write_text(
+        yaml.safe_dump({"receivers": {"otlp": {"protocols": {"grpc": often, "http": often}}}})
+    )
+    engine = Secured(tmp_path / "secured", configs=[*configs, soon])
+    engine.variables.update({
+        "ETL_TLS_DIRECTORY": str(used),
+        **{f"ETL_{who}_TOKEN_FILE": str(old / "token") for who in ("BEARER", "GATEWAY")},
+    })  # fmt: skip
+    token = (old / "token").read_text()
+    before, after = (Sender(folder, folder / "ca.crt", token) for folder in (old, new))
+    with engine:
+
+        def passes(sender: Sender) -> bool:
+            try:
+                return sender.send(engine.otlp_http) == 200
+            except OSError:
+                return False
+
+        assert (passes(before), passes(after)) == (True, False)
+        for name in ("ca.crt", "server.crt", "server.key", "client.crt", "client.key"):
+            shutil.copy(new / name, used / name)
+        eventually("the new ones are taken", lambda: passes(after))
+        assert not passes(before)
 
 
 def refused(sender: Sender, collector: Collector, reason: str) -> None:

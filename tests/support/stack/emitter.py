@@ -1,7 +1,8 @@
 """An application that emits at a steady pace with the library, and says at its end how much.
 
-Each round emits one span, one log record and one count, each with the number of the round, until
-it is told to end; then it ends as a real one does, and prints what it emitted and what it dropped.
+Each round emits one span, one log record, one audit event and one count, each but the count with
+the number of the round, until it is told to end; then it ends as a real one does, and prints what
+it emitted and what it dropped.
 With `runs` each round is a pipeline run, of which every third fails.
 """
 
@@ -25,7 +26,7 @@ from support.stack.stack import Stack
 SCRIPT = """
 import json, logging, sys
 from opentelemetry import metrics
-from etl_telemetry import guard, pipeline_run, setup_telemetry, span
+from etl_telemetry import audit, guard, pipeline_run, setup_telemetry, span
 from etl_telemetry.stopping import told_to_stop
 pace, padding, runs = float(sys.argv[1]), "x" * int(sys.argv[2]), sys.argv[3]
 handle = setup_telemetry(instrumentations=())
@@ -36,6 +37,7 @@ rounds = 0
 def do(number):
     with span("round", number=number, padding=padding):
         log.info("round", extra={"number": number})
+        audit.record("round_done", actor="emitter", resource={"type": "round", "id": number})
     counter.add(1)
 with told_to_stop() as stop:
     while not stop.wait(pace):
@@ -56,13 +58,16 @@ print(json.dumps({"rounds": rounds, "delivered": delivered, "drops": drops}))
 IMPATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
 """Variables of an application that gives up after ten seconds, as by default."""
 
+AUDITED = "logs-etl.audit*"
+"""The data stream of audit events."""
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
     """What an emitter says of itself."""
 
     rounds: int
-    """How many spans, how many log records, and what its counter must say."""
+    """How many spans, log records and audit events, and what its counter must say."""
     delivered: bool
     """Whether its end delivered what was left."""
     drops: Mapping[str, int]
@@ -77,6 +82,8 @@ class Arrived:
     """Spans in Jaeger, by the number of their round."""
     records: Counter[int]
     """Documents in Elasticsearch, by the number of their round."""
+    audits: Counter[int]
+    """Documents of audit events there, by the number of their round."""
     counted: float
     """What its counter says in Prometheus."""
 
@@ -160,7 +167,16 @@ class Emitter:
             if span.name == "round"
         }
         records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", self.own)
-        return Arrived(Counter(spans.values()), Counter(records), self.counted(stack))
+        ended = {
+            "bool": {"filter": [self.own, {"term": {"attributes.audit.resource.type": "round"}}]}
+        }
+        audits = stack.elasticsearch.ask.terms(AUDITED, "attributes.audit.resource.id", ended)
+        return Arrived(
+            Counter(spans.values()),
+            Counter(records),
+            Counter({int(number): times for number, times in audits.items()}),
+            self.counted(stack),
+        )
 
     def counted(self, stack: Stack) -> float:
         """Return what its counter says in Prometheus."""

@@ -1,7 +1,8 @@
 """What goes wrong while an application emits, and what the backends have of it afterwards.
 
 Each function does one thing to a running stack and returns the `Outcome`. A test compares it with
-`Outcome.whole`: every span, record and count is there once, and the application dropped nothing.
+`Outcome.whole`: every span, record, audit event and count is there once, and the application
+dropped nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Outcome:
     """What an application emitted and dropped, and what the backends have of it."""
 
     rounds: int
-    """How many spans, records and counts it emitted."""
+    """How many spans, records, audit events and counts it emitted."""
     drops: Mapping[str, int]
     """What it counted as dropped, by reason."""
     arrived: Arrived
@@ -49,7 +50,7 @@ class Outcome:
     def whole(cls, rounds: int) -> Self:
         """Return the outcome in which everything is there once."""
         once = Counter(range(rounds))
-        return cls(rounds, {}, Arrived(once, once, rounds))
+        return cls(rounds, {}, Arrived(once, once, once, rounds))
 
     @property
     def is_whole(self) -> bool:
@@ -58,14 +59,17 @@ class Outcome:
 
     @property
     def lost(self) -> int:
-        """Return how many spans and records are nowhere."""
-        return 2 * self.rounds - len(self.arrived.spans) - len(self.arrived.records)
+        """Return how many spans, records and audit events are nowhere."""
+        return 3 * self.rounds - sum(map(len, self._items))
 
     @property
     def doubled(self) -> int:
-        """Return how many spans and records are there more often than once."""
-        found = self.arrived
-        return sum(number > 1 for each in (found.spans, found.records) for number in each.values())
+        """Return how many spans, records and audit events are there more often than once."""
+        return sum(number > 1 for each in self._items for number in each.values())
+
+    @property
+    def _items(self) -> tuple[Counter[int], ...]:
+        return self.arrived.spans, self.arrived.records, self.arrived.audits
 
 
 def end(
@@ -119,18 +123,18 @@ def stop_backend(
 ) -> Outcome:
     """Let a backend be away, and kill the Collector meanwhile unless told otherwise.
 
-    What waits is on the disk then, or nowhere.
+    What waits is on the disk then, or nowhere. The application ends before the backend is there
+    again: sums that it sent later would make good what had been lost.
     """
     backend.stop()
     with Emitter(stack.collector.otlp_http) as emitter:
-        emitter.go_on(ROUNDS)
+        emitter.go_on(2 * ROUNDS)
+        emitter.end()
         if killed:
             eventually("something waits", lambda: stack.collector.waiting() > 0)
             stack.collector.kill()
             stack.collector.start()
-        emitter.go_on(ROUNDS)
         backend.start()
-        emitter.go_on(ROUNDS)
         return end(emitter, stack, patience=patience)
 
 

@@ -57,6 +57,12 @@ def refuse_documents(body: bytes, send: Send) -> Reply:
     return Reply(200, json.dumps({"took": 1, "errors": True, "items": items}).encode())
 
 
+def refuse_for(stream: str) -> Answer:
+    """Refuse what is for one data stream, and take all else."""
+    name = f'"{stream}'.encode()
+    return lambda body, send: Reply(429) if name in body else send(body)
+
+
 class Refusing:
     """Give `answer` to every POST while there is one; pass on everything else."""
 
