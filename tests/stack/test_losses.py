@@ -43,6 +43,27 @@ def test_backend_that_was_away_gets_everything_afterwards(name: str, stack: Stac
     assert outcome == Outcome.whole(outcome.rounds)
 
 
+def test_elasticsearch_that_never_answers_holds_up_nobody_else(stack: Stack) -> None:
+    """A frozen process keeps its connections; what it should have had waits for it."""
+    stack.elasticsearch.pause()
+    try:
+        with Emitter(stack.collector.otlp_http) as emitter:
+            emitter.go_on(2 * ROUNDS)
+            emitted = emitter.end()
+            losses.every_count_arrives(emitter, stack, emitted.rounds)
+            eventually(
+                "every span arrives",
+                lambda: emitter.spans(stack) == Outcome.whole(emitted.rounds).arrived.spans,
+                every=2,
+            )
+            assert stack.collector.waiting() > 0
+            stack.elasticsearch.resume()
+            outcome = losses.end(emitter, stack)
+    finally:
+        stack.elasticsearch.resume()
+    assert outcome == Outcome.whole(outcome.rounds)
+
+
 def test_collector_away_for_longer_than_the_application_tries_is_counted(stack: Stack) -> None:
     """What is dropped then is counted by the application, item by item."""
     with Emitter(stack.collector.otlp_http, **IMPATIENT) as emitter:

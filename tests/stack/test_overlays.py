@@ -254,7 +254,7 @@ def scraping(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> It
 def test_scraped_metrics_have_their_names_and_up_tells_of_the_collector(
     stack: Stack, scraping: Prometheus
 ) -> None:
-    """The same series as by a push, of the process that counted; nothing is pushed any more."""
+    """The same series as by a push, of who counted; pushed as well by the file for both."""
     files = ("single-node.yaml", "overlays/metrics-scrape.yaml")
     stack.collector.configs = [PRODUCT / file for file in files]
     stack.collector.restart()
@@ -283,3 +283,15 @@ def test_scraped_metrics_have_their_names_and_up_tells_of_the_collector(
     stack.collector.start()
     eventually("it is back", lambda: set(ask.values(up).values()) == {1})
     assert stack.prometheus.ask.query("scraped_rows_total") == []
+    stack.collector.configs.append(PRODUCT / "overlays" / "both" / "metrics-scrape.yaml")
+    stack.collector.restart()
+    point["asInt"] = "4"
+    send(stack, "metrics", body)
+    both = (ask, stack.prometheus.ask)
+    eventually(
+        "both have it",
+        lambda: (
+            [each.values("scraped_rows_total", *labels) for each in both]
+            == [{("shop", "one"): 4}] * 2
+        ),
+    )

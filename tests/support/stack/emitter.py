@@ -157,6 +157,20 @@ class Emitter:
 
     def arrived(self, stack: Stack) -> Arrived:
         """Ask the backends of a stack what they have of it."""
+        records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", self.own)
+        ended = {
+            "bool": {"filter": [self.own, {"term": {"attributes.audit.resource.type": "round"}}]}
+        }
+        audits = stack.elasticsearch.ask.terms(AUDITED, "attributes.audit.resource.id", ended)
+        return Arrived(
+            self.spans(stack),
+            Counter(records),
+            Counter({int(number): times for number, times in audits.items()}),
+            self.counted(stack),
+        )
+
+    def spans(self, stack: Stack) -> Counter[int]:
+        """Return its spans in Jaeger, by the number of their round."""
         now = time.time()
         traces = stack.jaeger.ask.search(self.service, start=self._since, end=now, limit=100_000)
         # A span that was delivered twice is one span: its id tells.
@@ -166,17 +180,7 @@ class Emitter:
             for span in trace
             if span.name == "round"
         }
-        records = stack.elasticsearch.ask.terms("logs-*", "attributes.number", self.own)
-        ended = {
-            "bool": {"filter": [self.own, {"term": {"attributes.audit.resource.type": "round"}}]}
-        }
-        audits = stack.elasticsearch.ask.terms(AUDITED, "attributes.audit.resource.id", ended)
-        return Arrived(
-            Counter(spans.values()),
-            Counter(records),
-            Counter({int(number): times for number, times in audits.items()}),
-            self.counted(stack),
-        )
+        return Counter(spans.values())
 
     def counted(self, stack: Stack) -> float:
         """Return what its counter says in Prometheus."""
