@@ -111,6 +111,8 @@ class Emitter:
             "OTEL_SERVICE_NAME": self.service,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "OTEL_BLRP_SCHEDULE_DELAY": "200",
+            # Twice the default, as there are twice as many records as spans.
+            "OTEL_BLRP_MAX_QUEUE_SIZE": "4096",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
             # By default 10: on a busy machine the restart of a Collector takes longer.
             "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
