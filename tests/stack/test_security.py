@@ -1,9 +1,8 @@
-"""The security profile on real Collectors: who may send, and where anything listens."""
+"""The security profile on real Collectors: who may send."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import ssl
 import subprocess
@@ -22,7 +21,6 @@ import pytest
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from support import configurations
 from support.stack import Collector, eventually, load
 from support.stack.losses import SPAN
 from support.stack.pki import certificates, make
@@ -391,37 +389,3 @@ def test_agent_that_gateways_refuse_keeps_what_it_has(tmp_path: Path, tls: dict[
         agent.variables.update(tls)
         agent.restart()
         eventually("the span reaches the gateway", lambda: accepted(gateway) == 1)
-
-
-def listening(engine: Collector) -> set[tuple[str, int]]:
-    """Return where the Collector's process listens: addresses and ports."""
-    sockets = psutil.Process(engine.process_id).net_connections(kind="inet")
-    return {
-        (each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN
-    }
-
-
-@pytest.mark.parametrize("file", configurations.BASES)
-def test_nothing_listens_beyond_this_machine(file: str, tmp_path: Path) -> None:
-    """Without any setting the Collector's process has no socket that another machine reaches.
-
-    Only the numbers of the ports are others here: somebody may use the usual ones.
-    """
-    engine, text = Collector(tmp_path), (PRODUCT / file).read_text()
-    for name, usual in Collector.PORTS.items():
-        text = re.sub(rf"\b{usual}\b", str(engine.ports[name]), text)
-    (tmp_path / file).write_text(text)
-    engine.configs = [tmp_path / file]
-    engine.variables = {"ETL_QUEUE_DIRECTORY": str(engine.queue)}
-    with engine:
-        assert listening(engine) == {("127.0.0.1", port) for port in engine.expected_ports()}
-
-
-def test_only_what_is_asked_to_listens_beyond_this_machine(tmp_path: Path) -> None:
-    """One variable opens one port; the others stay where they are."""
-    engine = Collector(tmp_path)
-    asked = engine.ports["grpc"]
-    engine.variables["ETL_OTLP_GRPC_ENDPOINT"] = f"0.0.0.0:{asked}"
-    with engine:
-        open_to_all = {port for address, port in listening(engine) if address != "127.0.0.1"}
-    assert open_to_all == {asked}
